@@ -1,0 +1,163 @@
+/* Durations and sizes: see duration.h. */
+#include "base/duration.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct unit {
+    const char *name;
+    int64_t ms;
+};
+
+static const struct unit UNITS[] = {
+    {"y", INT64_C(365) * 86400000}, {"w", INT64_C(7) * 86400000}, {"d", 86400000}, {"h", 3600000},
+    {"m", 60000},                   {"s", 1000},                  {"ms", 1},
+};
+#define UNIT_COUNT (sizeof(UNITS) / sizeof(UNITS[0]))
+#define MS_MAX     (INT64_MAX / 1000000) /* Prometheus counts nanoseconds in an int64 */
+
+static int bad_duration(struct view text, struct errctx *err)
+{
+    return errctx_set(err, ERR_PARSE, "not a valid duration string: \"%.*s\"", VIEW_FMT(text));
+}
+
+/* Digits at *at; false when there is none or they overflow. */
+static bool read_digits(struct view text, size_t *at, int64_t *ret)
+{
+    size_t start = *at;
+    int64_t n = 0;
+    for (; *at < text.len && text.base[*at] >= '0' && text.base[*at] <= '9'; ++*at) {
+        if (n > (INT64_MAX - 9) / 10) {
+            return false;
+        }
+        n = n * 10 + (text.base[*at] - '0');
+    }
+    *ret = n;
+    return *at > start;
+}
+
+static size_t read_unit(struct view text, size_t *at)
+{
+    size_t start = *at;
+    while (*at < text.len && text.base[*at] >= 'a' && text.base[*at] <= 'z') {
+        ++*at;
+    }
+    struct view name = view_make(text.base + start, *at - start);
+    for (size_t i = 0; i < UNIT_COUNT; i++) {
+        if (view_is(name, UNITS[i].name)) {
+            return i;
+        }
+    }
+    return UNIT_COUNT;
+}
+
+int duration_parse_prometheus(struct view text, int64_t *ret_ms, struct errctx *err)
+{
+    if (text.len == 0) {
+        return errctx_set(err, ERR_PARSE, "empty duration string");
+    }
+    if (view_is(text, "0")) {
+        *ret_ms = 0;
+        return 0;
+    }
+    int64_t total = 0;
+    size_t next_unit = 0;
+    for (size_t at = 0; at < text.len;) {
+        int64_t n;
+        if (!read_digits(text, &at, &n)) {
+            return bad_duration(text, err);
+        }
+        size_t unit = read_unit(text, &at);
+        if (unit == UNIT_COUNT || unit < next_unit) {
+            return bad_duration(text, err);
+        }
+        next_unit = unit + 1;
+        if (n > MS_MAX / UNITS[unit].ms || total > MS_MAX - n * UNITS[unit].ms) {
+            return errctx_set(err, ERR_PARSE, "duration out of range: \"%.*s\"", VIEW_FMT(text));
+        }
+        total += n * UNITS[unit].ms;
+    }
+    *ret_ms = total;
+    return 0;
+}
+
+char *duration_format_prometheus(int64_t ms, char buf[DURATION_TEXT_MAX])
+{
+    size_t at = 0;
+    if (ms == 0) {
+        snprintf(buf, DURATION_TEXT_MAX, "0s");
+        return buf;
+    }
+    for (size_t i = 0; i < UNIT_COUNT; i++) {
+        bool exact_only = i < 2;
+        if (exact_only && ms % UNITS[i].ms != 0) {
+            continue;
+        }
+        int64_t n = ms / UNITS[i].ms;
+        if (n > 0) {
+            at += (size_t)snprintf(buf + at, DURATION_TEXT_MAX - at, "%lld%s", (long long)n, UNITS[i].name);
+            ms -= n * UNITS[i].ms;
+        }
+    }
+    return buf;
+}
+
+int duration_parse_go(struct view text, int64_t *ret_ms, struct errctx *err)
+{
+    if (view_is(text, "0")) {
+        *ret_ms = 0;
+        return 0;
+    }
+    double total = 0;
+    size_t at = 0;
+    if (text.len == 0 || text.len > 64) {
+        return bad_duration(text, err);
+    }
+    while (at < text.len) {
+        char number[65];
+        size_t n = 0;
+        while (at < text.len && ((text.base[at] >= '0' && text.base[at] <= '9') || text.base[at] == '.')) {
+            number[n++] = text.base[at++];
+        }
+        number[n] = '\0';
+        char *end = number;
+        double value = n != 0 ? strtod(number, &end) : 0;
+        size_t unit = read_unit(text, &at);
+        if (n == 0 || *end != '\0' || unit == UNIT_COUNT) {
+            return bad_duration(text, err);
+        }
+        total += value * (double)UNITS[unit].ms;
+    }
+    if (!(total < (double)MS_MAX)) {
+        return errctx_set(err, ERR_PARSE, "duration out of range: \"%.*s\"", VIEW_FMT(text));
+    }
+    *ret_ms = (int64_t)llround(total);
+    return 0;
+}
+
+int size_parse(struct view text, uint64_t *ret_bytes, struct errctx *err)
+{
+    static const char LETTERS[] = "KMGTPE";
+    size_t at = 0;
+    int64_t n;
+    if (!read_digits(text, &at, &n)) {
+        return errctx_set(err, ERR_PARSE, "not a valid size: \"%.*s\", expected a number and a unit such as 10MB",
+                          VIEW_FMT(text));
+    }
+    struct view unit = view_make(text.base + at, text.len - at);
+    unsigned shift = 0;
+    bool ok = view_is(unit, "B");
+    if (!ok && unit.len >= 2) {
+        const char *letter = strchr(LETTERS, unit.base[0]);
+        struct view rest = view_make(unit.base + 1, unit.len - 1);
+        ok = letter != NULL && *letter != '\0' && (view_is(rest, "B") || view_is(rest, "iB"));
+        shift = ok ? 10u * (unsigned)(letter - LETTERS + 1) : 0;
+    }
+    if (!ok || ((uint64_t)n << shift) >> shift != (uint64_t)n) {
+        return errctx_set(err, ERR_PARSE, "not a valid size: \"%.*s\", expected a number and a unit such as 10MB",
+                          VIEW_FMT(text));
+    }
+    *ret_bytes = (uint64_t)n << shift;
+    return 0;
+}

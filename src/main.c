@@ -1,0 +1,58 @@
+/* kvass: the table of sub-commands, nothing else. */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name, *sub; /* sub: second word, or NULL */
+    int (*run)(int argc, char **argv);
+    const char *help;
+};
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("kvass " PACKAGE_VERSION);
+    return 0;
+}
+
+static const struct command COMMANDS[] = {
+    {"version", NULL, cmd_version, "print the version"},
+};
+#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+
+static void print_commands(FILE *to)
+{
+    fputs("usage: kvass COMMAND [--option=value ...]\n\nMany stock Prometheus servers act as one.\n\ncommands:\n", to);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        char left[64];
+        snprintf(left, sizeof(left), "%s%s%s", COMMANDS[i].name, COMMANDS[i].sub != NULL ? " " : "",
+                 COMMANDS[i].sub != NULL ? COMMANDS[i].sub : "");
+        fprintf(to, "  %-26s %s\n", left, COMMANDS[i].help);
+    }
+    fputs("\n'kvass COMMAND --help' explains one.\n", to);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
+        print_commands(argc < 2 ? stderr : stdout);
+        return argc < 2 ? 2 : 0;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *c = &COMMANDS[i];
+        if (strcmp(argv[1], c->name) != 0) {
+            continue;
+        }
+        if (c->sub == NULL) {
+            return c->run(argc - 1, argv + 1);
+        }
+        if (argc > 2 && strcmp(argv[2], c->sub) == 0) {
+            return c->run(argc - 2, argv + 2);
+        }
+    }
+    fprintf(stderr, "kvass: unknown command '%s'; 'kvass help' lists them\n", argv[1]);
+    return 2;
+}
