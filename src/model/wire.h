@@ -1,0 +1,42 @@
+/* JSON of the HTTP API (kvass-compat.md): the only place that knows its names. Reading goes through jansson; since its
+ * integers are signed, wire_parse first puts integers of 19 and more digits between quotes, and wire_u64 takes both forms. */
+#ifndef KVASS_MODEL_WIRE_H
+#define KVASS_MODEL_WIRE_H
+
+#include "base/json_writer.h"
+#include "model/assignment.h"
+#include "model/shard_info.h"
+#include "model/status.h"
+
+#include <jansson.h>
+
+/* Parses text of at most max_bytes; NULL with ERR_PARSE (message has line and column) or ERR_LIMIT. Caller json_decref()s. */
+json_t *wire_parse(struct view text, size_t max_bytes, struct errctx *err);
+
+/* An unsigned 64-bit integer, from a JSON integer or decimal string; false when it is neither. */
+bool wire_u64(const json_t *value, uint64_t *ret);
+
+/* {"status":"success","data":...}: begin leaves the writer at the place of data's value. */
+void wire_success_begin(struct json_writer *w);
+void wire_success_end(struct json_writer *w);
+void wire_error(struct json_writer *w, const char *error_type, const char *message);
+
+/* Data of a success answer; NULL and *err set when it is an error answer or no answer of ours. Borrowed from root. */
+const json_t *wire_data(const json_t *root, struct errctx *err);
+
+void wire_write_target(struct json_writer *w, const struct assignment *a, const struct target_status *s);
+void wire_write_status(struct json_writer *w, enum assignment_state state, const struct target_status *s);
+void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info);
+
+/* {"Targets":{"job":[target,...]}} in both directions; the result is a malloc'd array of assignments owning their targets. */
+void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count);
+int wire_read_targets(const json_t *root, struct assignment **ret, size_t *ret_count, struct errctx *err) MUST_CHECK;
+int wire_read_status(const json_t *object, enum assignment_state *ret_state, struct target_status *ret,
+                     struct errctx *err) MUST_CHECK;
+int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct errctx *err) MUST_CHECK;
+
+/* Label object {"name":"value",...}; also used for discoveredLabels. */
+void wire_write_labels(struct json_writer *w, const struct labels *labels);
+int wire_read_labels(const json_t *object, struct labels **ret, struct errctx *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,37 @@
+/* One libcurl multi on one libuv loop (multi_socket, one inner epoll fd under one uv_poll: variant a' of the measurements in
+ * docs/). One per thread; easy handles never cross threads. curl_net_init once, before threads. */
+#ifndef KVASS_NET_CURL_LOOP_H
+#define KVASS_NET_CURL_LOOP_H
+
+#include <curl/curl.h>
+#include <uv.h>
+
+void curl_net_init(void);
+
+struct curl_loop;
+
+struct curl_loop_conf {
+    long max_connections;      /* kept open in all (CURLMOPT_MAXCONNECTS) */
+    long max_host_connections; /* 0 = no limit */
+};
+
+struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf);
+void curl_loop_free(struct curl_loop **cl); /* all transfers must have ended or been removed */
+
+/* An easy handle with the constant options set (NOSIGNAL, no CApath, sockets tracked, protocols http and https, no env proxy).
+ * Give it back with curl_loop_easy_put; handles are pooled and reset. */
+CURL *curl_loop_easy_get(struct curl_loop *cl);
+void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
+
+/* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was removed. */
+typedef void curl_done_fn(void *data, CURL *easy, CURLcode code);
+void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, void *data);
+
+/* Ends a running transfer without calling on_done. Not from inside a curl callback. */
+void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
+
+/* `flush` runs after every batch of socket events, before the on_done calls of that batch: the place to send on what the
+ * write callbacks collected (no h2o_send from inside curl callbacks). */
+void curl_loop_on_flush(struct curl_loop *cl, void (*flush)(void *data), void *data);
+
+#endif

@@ -1,0 +1,41 @@
+/* Our own calls to other servers (Prometheus, sidecars, discovery APIs): whole answers with a cap, a deadline each. */
+#ifndef KVASS_NET_HTTP_CLIENT_H
+#define KVASS_NET_HTTP_CLIENT_H
+
+#include "base/bytes.h"
+#include "base/loop.h"
+#include "net/http_profile.h"
+
+struct http_client; /* one per loop */
+struct http_call;
+
+struct http_client *http_client_new(struct loop *loop);
+void http_client_free(struct http_client **c); /* cancels what is under way */
+
+struct http_answer {
+    int status;           /* 0 when there is none; then err tells why */
+    struct view body, content_type;
+    struct errctx err;    /* ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_LIMIT, ... ; code 0 for any complete answer, whatever its status */
+};
+
+struct http_request {
+    const char *method; /* NULL = GET */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-ended; NULL = none */
+    struct view body;
+    const char *content_type;   /* of body */
+    int64_t timeout_ms;         /* required */
+    size_t answer_bytes_max;    /* 0 = 16 MiB */
+    struct http_profile *profile; /* NULL = plain */
+    /* With on_data the body is handed over as it comes and answer.body stays empty; non-zero aborts the call. */
+    int (*on_data)(void *data, const char *base, size_t len);
+};
+
+typedef void http_done_fn(void *data, const struct http_answer *answer);
+
+/* Never fails on the spot: errors arrive through on_done, which runs once from the loop. The call is freed afterwards. */
+struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done,
+                                   void *data);
+void http_call_cancel(struct http_call *call); /* no on_done */
+
+#endif
