@@ -1,0 +1,34 @@
+/* The shard groups of the round: which shards exist, what each group is wished to scrape. Private to the balancer. */
+#ifndef KVASS_BALANCER_GROUPS_H
+#define KVASS_BALANCER_GROUPS_H
+
+#include "balancer/reconcile.h"
+
+struct groups {
+    VEC(struct reconcile_group) items; /* sorted by id */
+};
+
+struct groups_env {
+    struct provider *provider;
+    struct shard *(*make_shard)(void *data, const struct provider_shard *ps);
+    void (*on_shard_gone)(void *data, const char *id);
+    void *data;
+    struct promconf *conf; /* given to new shards; may be NULL */
+    uint64_t config_generation;
+};
+
+void groups_done(struct groups *g);
+struct reconcile_group *groups_find(struct groups *g, uint32_t id); /* NULL when absent */
+struct reconcile_group *groups_get(struct groups *g, uint32_t id);  /* made when absent */
+
+/* Follows the provider's list: makes objects for new shards, frees those of vanished ones. A group that has no shard any more stays
+ * (its health is then unknown) while keep(data, id) says that somebody owns something there. True when anything changed. */
+bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(void *data, uint32_t id), void *keep_data);
+
+/* The wish for one group, from the registry, sorted by (job, hash). Caller frees; targets borrowed. */
+struct assignment *groups_wish(const struct registry *r, uint32_t group, size_t *ret_count);
+
+/* Pushes the wish to every replica of each dirty group whose objects exist. */
+void groups_push(struct groups *g, const struct registry *r, uint64_t epoch);
+
+#endif

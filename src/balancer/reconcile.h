@@ -1,0 +1,104 @@
+/* The round: snapshot -> plan -> apply. Owns the registry, the groups and the plan's bookkeeping; the only file of the balancer
+ * that logs. Lives on the control loop; everything it calls is asynchronous. */
+#ifndef KVASS_BALANCER_RECONCILE_H
+#define KVASS_BALANCER_RECONCILE_H
+
+#include "balancer/explore.h"
+#include "balancer/registry.h"
+#include "base/loop.h"
+#include "shard/provider.h"
+#include "shard/shard.h"
+
+struct reconcile;
+
+struct reconcile_conf {
+    struct plan_limits limits;
+    struct explore_conf explore;
+    int64_t interval_ms;       /* of rounds */
+    int64_t vanish_grace_ms;   /* vanished targets stay that long */
+    bool dry_run;              /* plan and log, apply nothing */
+};
+
+/* What the round needs from the daemon around it. */
+struct reconcile_env {
+    struct loop *loop;
+    struct provider *provider;
+    /* Makes the object for a shard the provider lists; NULL = not now. */
+    struct shard *(*make_shard)(void *data, const struct provider_shard *ps);
+    /* A shard of the list has gone and was freed. */
+    void (*on_shard_gone)(void *data, const char *id);
+    void (*probe)(void *data, const struct target *t);
+    /* True when every first discovery is done. */
+    bool (*is_discovered)(void *data);
+    /* The wish or the sizes changed: save them. */
+    void (*save)(void *data);
+    void *data;
+};
+
+struct reconcile_shard {
+    struct shard *shard;
+    enum shard_health provider_health;
+    const char *provider_error; /* interned, "" when none */
+};
+
+/* Series that left a group stay in its head for up to three hours. */
+struct left_series {
+    int64_t at_ms;
+    uint64_t series;
+};
+
+struct reconcile_group {
+    uint32_t id;
+    VEC(struct reconcile_shard) replicas;
+    VEC(struct left_series) left;
+    uint64_t capacity_series;
+    int64_t idle_since_ms;
+    int64_t last_seen_ms;
+    uint64_t load_series, load_scraped; /* of the last plan */
+    uint32_t targets;
+    uint64_t generation;       /* of the wish last pushed */
+    bool dirty;                /* the wish changed since */
+};
+
+enum move_state { MOVE_RUNNING, MOVE_FINISHED, MOVE_UNDONE };
+
+struct reconcile_move {
+    int64_t started_ms, ended_ms;
+    enum move_state state;
+    const char *job;
+    uint64_t hash;
+    char *url, *reason;
+    int32_t from, to;
+};
+#define RECONCILE_MOVES_MAX 1000
+
+struct reconcile *reconcile_new(const struct reconcile_conf *conf, const struct reconcile_env *env);
+void reconcile_free(struct reconcile **r); /* frees the shards, not the provider */
+
+void reconcile_start(struct reconcile *r);
+void reconcile_kick(struct reconcile *r);  /* a round soon (within half a second), not only at the next interval */
+
+void reconcile_set_config(struct reconcile *r, struct promconf *conf); /* new generation for every shard */
+uint64_t reconcile_config_generation(const struct reconcile *r);
+
+void reconcile_take_job(struct reconcile *r, struct built_job *b); /* from discovery; emptied */
+void reconcile_record(struct reconcile *r, const struct scrape_record *rec);
+
+/* Saved state, before start: the target and who owned it. */
+struct registry_entry *reconcile_restore(struct reconcile *r, const struct target *t);
+
+/* Read access for the API's view and the state file. */
+const struct registry *reconcile_registry(const struct reconcile *r);
+const struct reconcile_group *reconcile_groups(const struct reconcile *r, size_t *ret_count);
+const struct reconcile_move *reconcile_move_at(const struct reconcile *r, size_t newest_first_index); /* NULL behind the last */
+const uint64_t *reconcile_ledger(const struct reconcile *r); /* LEDGER_STATE_COUNT sums, rejects included */
+unsigned reconcile_wanted(const struct reconcile *r, const char **ret_reason);
+uint64_t reconcile_rounds(const struct reconcile *r);
+
+/* The shard object of that id, or NULL. */
+struct shard *reconcile_shard_by_id(const struct reconcile *r, const char *id_interned);
+
+/* Lists the wish for a group; caller frees the array (targets are borrowed). */
+struct assignment *reconcile_wish(const struct reconcile *r, uint32_t group, size_t *ret_count);
+
+#endif

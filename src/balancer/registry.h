@@ -1,0 +1,79 @@
+/* Everything that was discovered, and what the balancer wants done with it: one entry per (job, hash). Written by the control
+ * thread alone; the plan reads a frozen copy (snapshot.h), the API a published view. */
+#ifndef KVASS_BALANCER_REGISTRY_H
+#define KVASS_BALANCER_REGISTRY_H
+
+#include "balancer/plan.h"
+#include "base/hashmap.h"
+#include "base/vec.h"
+#include "discovery/target_build.h"
+#include "model/assignment.h"
+
+/* The wish that a group scrapes a target. OWNER_LEAVING never occurs here: shards serve leaving targets on their own. */
+struct owner {
+    uint32_t group;
+    enum owner_state state;
+    int64_t since_ms;
+};
+
+struct registry_entry {
+    struct target *target;
+    struct labels *discovered; /* may be NULL before the first discovery after a restart */
+    bool discovered_now;       /* in the last result of its job */
+    bool over_limit;           /* target_limit of its job exceeded */
+    int64_t vanished_ms;       /* when it was missing first; 0 = it is there */
+    uint64_t series, scraped;  /* mean of the last three good scrapes; last good scrape */
+    uint64_t history[3];
+    uint32_t history_len;
+    bool size_known;
+    enum target_health health;
+    int64_t last_scrape_ms, last_duration_us, last_move_ms;
+    char *error;               /* of the last scrape or probe; NULL when fine */
+    VEC(struct owner) owners;
+    enum ledger_state state;   /* after the last plan */
+    char *reason;              /* why, in words; may be NULL */
+    uint32_t mark;             /* scratch of registry_take_job */
+    size_t index;              /* in registry.entries */
+};
+
+/* A discovered target that is none: dropped, invalid, duplicate. */
+struct registry_reject {
+    enum ledger_state state;
+    struct labels *discovered;
+    char *error;
+};
+
+struct registry_job {
+    const char *job;
+    VEC(struct registry_reject) rejects;
+};
+
+struct registry {
+    struct hashmap by_key;
+    VEC(struct registry_entry *) entries;
+    VEC(struct registry_job *) jobs;
+    uint32_t mark;
+};
+
+void registry_init(struct registry *r);
+void registry_done(struct registry *r);
+
+struct registry_entry *registry_find(const struct registry *r, const char *job, uint64_t hash);
+
+/* Takes a job's newly built targets (b is emptied). Entries missing in it begin to vanish at now_ms; a new entry at the place
+ * of a vanished one (same job and URL: a label edit) inherits its size and its owners' group. *ret_added counts new ones. */
+void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, size_t *ret_added);
+
+/* An entry from saved state or a shard's own list; no effect when it exists. Referenced. */
+struct registry_entry *registry_restore(struct registry *r, const struct target *t);
+
+void registry_remove(struct registry *r, struct registry_entry *e);
+
+/* Folds a finished scrape or probe into the entry it belongs to; NULL when there is none. */
+struct registry_entry *registry_record(struct registry *r, const struct scrape_record *rec);
+
+struct owner *entry_owner(struct registry_entry *e, uint32_t group); /* NULL when it has none there */
+void entry_set_owner(struct registry_entry *e, uint32_t group, enum owner_state state, int64_t now_ms);
+void entry_drop_owner(struct registry_entry *e, uint32_t group);
+
+#endif

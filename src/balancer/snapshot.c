@@ -1,0 +1,144 @@
+/* Facts for a plan: see snapshot.h. Mirrored replicas of a group are seen as one: ready when one of them is, a target is
+ * proven there when the slowest replica has proved it. */
+#include "balancer/snapshot.h"
+
+#define LEFT_WINDOW_MS (INT64_C(3) * 3600 * 1000)
+
+static const struct reconcile_group *find_group(const struct snapshot_source *src, uint32_t id)
+{
+    for (size_t i = 0; i < src->group_count; i++) {
+        if (src->groups[i].id == id) {
+            return &src->groups[i];
+        }
+    }
+    return NULL;
+}
+
+/* Health and proof of a target on a group: the least of its replicas that know the target. */
+static void owner_status(const struct snapshot_source *src, const struct registry_entry *e, struct plan_owner *o)
+{
+    const struct reconcile_group *g = find_group(src, o->group);
+    bool first = true;
+    for (size_t i = 0; g != NULL && i < g->replicas.len; i++) {
+        const struct shard *s = g->replicas.items[i].shard;
+        const struct target_status *st = s->ops->status(s, e->target->job, e->target->hash);
+        if (st == NULL) {
+            continue;
+        }
+        if (first || st->good_scrapes < o->good_scrapes) {
+            o->good_scrapes = st->good_scrapes;
+        }
+        if (first || st->scrapes < o->scrapes) {
+            o->scrapes = st->scrapes;
+        }
+        if (first || st->health == TARGET_HEALTH_UP) {
+            o->health = st->health;
+        }
+        first = false;
+    }
+}
+
+static void take_target(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
+                        struct plan_target *t)
+{
+    uint64_t series = 0, scraped = 0;
+    *t = (struct plan_target){
+        .job = e->target->job,
+        .hash = e->target->hash,
+        .place_key = e->target->place_key,
+        .series = e->series,
+        .scraped = e->scraped,
+        .size_known = e->size_known,
+        .explored = e->size_known || e->owners.len > 0,
+        .vanished = e->vanished_ms != 0,
+        .gone = e->vanished_ms != 0 && src->now_ms - e->vanished_ms > src->vanish_grace_ms,
+        .health = e->health,
+        .interval_ms = e->target->interval_ms,
+        .last_move_ms = e->last_move_ms,
+        .want_replicas = 1,
+        .zone = "",
+        .owner_count = (uint32_t)e->owners.len,
+    };
+    if (!t->explored) {
+        enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);
+        t->explored = v == EXPLORE_DONE || v == EXPLORE_FAILED;
+    }
+    t->owners = arena_alloc(arena, sizeof(*t->owners) * (e->owners.len + 1));
+    for (size_t i = 0; i < e->owners.len; i++) {
+        t->owners[i] = (struct plan_owner){
+            .group = e->owners.items[i].group,
+            .state = e->owners.items[i].state,
+            .since_ms = e->owners.items[i].since_ms,
+        };
+        owner_status(src, e, &t->owners[i]);
+    }
+}
+
+static uint64_t left_series(struct reconcile_group *g, int64_t now_ms)
+{
+    uint64_t sum = 0;
+    while (g->left.len > 0 && now_ms - g->left.items[0].at_ms > LEFT_WINDOW_MS) {
+        vec_remove(&g->left, 0);
+    }
+    vec_foreach(l, &g->left)
+    {
+        sum += l->series;
+    }
+    return sum;
+}
+
+static enum shard_health replica_health(const struct reconcile_shard *r)
+{
+    const struct shard_info *info = r->shard->ops->info(r->shard);
+    return r->provider_health == SHARD_HEALTH_READY ? info->health : r->provider_health;
+}
+
+static void take_group(const struct snapshot_source *src, struct reconcile_group *g, struct plan_group *p)
+{
+    *p = (struct plan_group){
+        .id = g->id,
+        .health = SHARD_HEALTH_UNKNOWN,
+        .capacity_series = g->capacity_series,
+        .left_series = left_series(g, src->now_ms),
+        .idle_since_ms = g->idle_since_ms,
+        .zone = "",
+    };
+    vec_foreach(r, &g->replicas)
+    {
+        const struct shard_info *info = r->shard->ops->info(r->shard);
+        enum shard_health health = replica_health(r);
+        if (health == SHARD_HEALTH_READY || p->health != SHARD_HEALTH_READY) {
+            p->health = health;
+        }
+        p->head_series = info->head_series > p->head_series ? info->head_series : p->head_series;
+        g->last_seen_ms = info->last_seen_ms > g->last_seen_ms ? info->last_seen_ms : g->last_seen_ms;
+    }
+    p->last_seen_ms = g->last_seen_ms;
+}
+
+void snapshot_build(struct arena *arena, const struct snapshot_source *src, struct plan_input *ret,
+                    struct registry_entry ***ret_entries)
+{
+    size_t count = src->registry->entries.len, kept = 0;
+    *ret = (struct plan_input){
+        .now_ms = src->now_ms,
+        .limits = src->limits,
+        .desired_groups = src->desired_groups,
+        .complete = src->complete,
+        .group_count = src->group_count,
+    };
+    ret->groups = arena_alloc(arena, sizeof(*ret->groups) * (src->group_count + 1));
+    ret->targets = arena_alloc(arena, sizeof(*ret->targets) * (count + 1));
+    *ret_entries = arena_alloc(arena, sizeof(**ret_entries) * (count + 1));
+    for (size_t i = 0; i < src->group_count; i++) {
+        take_group(src, &src->groups[i], &ret->groups[i]);
+    }
+    vec_foreach(e, &src->registry->entries)
+    {
+        if (!(*e)->over_limit) {
+            (*ret_entries)[kept] = *e;
+            take_target(arena, src, *e, &ret->targets[kept++]);
+        }
+    }
+    ret->target_count = kept;
+}

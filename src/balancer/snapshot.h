@@ -1,0 +1,23 @@
+/* Freezes what is known into a plan_input: copies numbers, borrows names; valid while the arena lives. */
+#ifndef KVASS_BALANCER_SNAPSHOT_H
+#define KVASS_BALANCER_SNAPSHOT_H
+
+#include "balancer/reconcile.h"
+
+struct snapshot_source {
+    const struct registry *registry;
+    const struct explore *explore;
+    struct reconcile_group *groups;
+    size_t group_count;
+    struct plan_limits limits;
+    int64_t now_ms, vanish_grace_ms;
+    unsigned desired_groups;
+    bool complete;
+};
+
+/* ret->targets[i] is ret_entries[i] (in the arena); entries over their job's target_limit are left out. Groups come in the order
+ * given. */
+void snapshot_build(struct arena *arena, const struct snapshot_source *src, struct plan_input *ret,
+                    struct registry_entry ***ret_entries);
+
+#endif
