@@ -62,6 +62,9 @@ void promconf_unref(struct promconf *c); /* NULL is fine */
 
 const struct job_conf *promconf_job(const struct promconf *c, const char *name); /* NULL when absent */
 
+/* The configuration for people: every secret reads <secret>, passwords in URLs xxxxx (as Prometheus' /api/v1/status/config). */
+int promconf_write_redacted(const struct promconf *c, struct bytes *out, struct errctx *err) MUST_CHECK;
+
 /* Every *_sd_configs key of an HTTP client block and of a job is parsed by this one. */
 int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file, const char *base_dir,
                          struct http_client_conf *ret, struct errctx *err) MUST_CHECK;

@@ -1,0 +1,193 @@
+/* Builds the published view: see view.h. */
+#include "api/view.h"
+#include "base/intern.h"
+
+#include <stdio.h>
+
+static const char *text(struct arena *arena, const char *s)
+{
+    return s != NULL && *s != '\0' ? arena_strdup(arena, s) : "";
+}
+
+static const char *group_shard_id(const struct reconcile_group *groups, size_t count, int32_t id)
+{
+    for (size_t i = 0; i < count && id >= 0; i++) {
+        if (groups[i].id == (uint32_t)id && groups[i].replicas.len > 0) {
+            return groups[i].replicas.items[0].shard->id;
+        }
+    }
+    char name[32];
+    snprintf(name, sizeof(name), "shard-%d", (int)id);
+    return id >= 0 ? intern(name) : "";
+}
+
+static void take_owners(const struct reconcile_group *groups, size_t count, const struct registry_entry *e,
+                        struct view_target *t)
+{
+    for (int in_transfer = 0; in_transfer < 2; in_transfer++) {
+        vec_foreach(o, &e->owners)
+        {
+            if ((o->state == OWNER_IN_TRANSFER) == (in_transfer == 1) && t->shard_count < VIEW_OWNERS_MAX) {
+                t->shards[t->shard_count++] = group_shard_id(groups, count, (int32_t)o->group);
+            }
+        }
+    }
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct view_target *x = a, *y = b;
+    int c = strcmp(x->target->job, y->target->job);
+    return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
+}
+
+static void take_targets(struct api_view *v, const struct registry *r, const struct reconcile_group *groups, size_t group_count)
+{
+    size_t total = r->entries.len;
+    vec_foreach(j, &r->jobs)
+    {
+        total += (*j)->rejects.len;
+    }
+    v->targets = arena_alloc(v->arena, sizeof(*v->targets) * (total + 1));
+    vec_foreach(ep, &r->entries)
+    {
+        const struct registry_entry *e = *ep;
+        struct view_target *t = &v->targets[v->target_count++];
+        *t = (struct view_target){
+            .target = target_ref(e->target),
+            .discovered = e->discovered != NULL ? labels_ref(e->discovered) : NULL,
+            .state = e->state,
+            .health = e->health,
+            .last_scrape_ms = e->last_scrape_ms,
+            .last_duration_us = e->last_duration_us,
+            .series = e->series,
+            .scraped = e->scraped,
+            .size_known = e->size_known,
+            .error = text(v->arena, e->error),
+            .reason = text(v->arena, e->reason),
+        };
+        take_owners(groups, group_count, e, t);
+    }
+    v->good_count = v->target_count;
+    qsort(v->targets, v->good_count, sizeof(*v->targets), by_key);
+    vec_foreach(jp, &r->jobs)
+    {
+        vec_foreach(x, &(*jp)->rejects)
+        {
+            v->targets[v->target_count++] = (struct view_target){
+                .discovered = x->discovered != NULL ? labels_ref(x->discovered) : NULL,
+                .state = x->state,
+                .error = text(v->arena, x->error),
+                .reason = "",
+            };
+        }
+    }
+}
+
+static void count_assignments(struct shard *s, struct view_shard *out)
+{
+    size_t count;
+    const struct assignment *items = s->ops->assignment(s, &count);
+    for (size_t i = 0; i < count; i++) {
+        out->targets += items[i].state != ASSIGNMENT_LEAVING;
+        out->in_transfer += items[i].state == ASSIGNMENT_IN_TRANSFER;
+        out->leaving += items[i].state == ASSIGNMENT_LEAVING;
+    }
+}
+
+static void take_shards(struct api_view *v, const struct view_source *src, const struct reconcile_group *groups,
+                        size_t group_count)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < group_count; i++) {
+        total += groups[i].replicas.len;
+    }
+    v->shards = arena_alloc(v->arena, sizeof(*v->shards) * (total + 1));
+    for (size_t i = 0; i < group_count; i++) {
+        vec_foreach(r, &groups[i].replicas)
+        {
+            const struct shard_info *info = r->shard->ops->info(r->shard);
+            bool ready = r->provider_health == SHARD_HEALTH_READY;
+            struct view_shard *out = &v->shards[v->shard_count++];
+            *out = (struct view_shard){
+                .id = r->shard->id,
+                .replica = r->shard->replica,
+                .prometheus_url = text(v->arena, r->shard->prometheus_url),
+                .error = text(v->arena, ready ? info->error : r->provider_error),
+                .group = groups[i].id,
+                .health = ready ? info->health : r->provider_health,
+                .info = *info,
+                .load_series = groups[i].load_series,
+                .load_scraped = groups[i].load_scraped,
+                .limit_series = groups[i].capacity_series != 0 ? groups[i].capacity_series : src->limits.series,
+                .limit_scraped = src->limits.scraped,
+            };
+            out->info.idle_since_ms = groups[i].idle_since_ms;
+            count_assignments(r->shard, out);
+        }
+    }
+}
+
+static void take_moves(struct api_view *v, const struct reconcile *r, const struct reconcile_group *groups, size_t group_count)
+{
+    v->moves = arena_alloc(v->arena, sizeof(*v->moves) * RECONCILE_MOVES_MAX);
+    const struct reconcile_move *m;
+    for (size_t i = 0; i < RECONCILE_MOVES_MAX && (m = reconcile_move_at(r, i)) != NULL; i++) {
+        v->moves[v->move_count++] = (struct view_move){
+            .started_ms = m->started_ms,
+            .ended_ms = m->ended_ms,
+            .state = m->state,
+            .job = m->job,
+            .hash = m->hash,
+            .url = text(v->arena, m->url),
+            .reason = text(v->arena, m->reason),
+            .from = group_shard_id(groups, group_count, m->from),
+            .to = group_shard_id(groups, group_count, m->to),
+        };
+    }
+}
+
+struct api_view *api_view_build(const struct view_source *src)
+{
+    struct api_view *v = mem_calloc(1, sizeof(*v));
+    size_t group_count;
+    const struct reconcile_group *groups = reconcile_groups(src->reconcile, &group_count);
+    const char *reason;
+    v->refs = 1;
+    v->arena = arena_new();
+    v->built_ms = src->now_ms;
+    v->conf = src->conf != NULL ? promconf_ref(src->conf) : NULL;
+    v->config_generation = reconcile_config_generation(src->reconcile);
+    v->discovered = src->discovered;
+    v->wanted = reconcile_wanted(src->reconcile, &reason);
+    v->wanted_reason = text(v->arena, reason);
+    v->rounds = reconcile_rounds(src->reconcile);
+    v->stop_reason = text(v->arena, src->stop_reason);
+    v->last_reload_error = text(v->arena, src->last_reload_error);
+    v->last_reload_diff = text(v->arena, src->last_reload_diff);
+    memcpy(v->ledger, reconcile_ledger(src->reconcile), sizeof(v->ledger));
+    take_targets(v, reconcile_registry(src->reconcile), groups, group_count);
+    take_shards(v, src, groups, group_count);
+    take_moves(v, src->reconcile, groups, group_count);
+    return v;
+}
+
+struct api_view *api_view_ref(struct api_view *v)
+{
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    return v;
+}
+
+void api_view_unref(struct api_view *v)
+{
+    if (v == NULL || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < v->target_count; i++) {
+        target_unref(v->targets[i].target);
+        labels_unref(v->targets[i].discovered);
+    }
+    promconf_unref(v->conf);
+    arena_free(&v->arena);
+    free(v);
+}
