@@ -41,6 +41,9 @@ int args_parse(int argc, char **argv, const struct command_help *help, const str
     bool only_positionals = false;
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
+        if (!only_positionals && strcmp(arg, "-o") == 0) {
+            arg = "--output";
+        }
         if (only_positionals || strncmp(arg, "--", 2) != 0) {
             if (count == positional_max) {
                 return fail(help, "unexpected argument", arg);

@@ -1,4 +1,5 @@
-/* Arguments of the tool commands (count, render, plan, get, ...): `--name=value` or `--name value`, flags, positionals. The
+/* Arguments of the tool commands (count, render, plan, get, ...): `--name=value` or `--name value` (`-o` for --output), flags,
+ * positionals. The
  * daemons' options live in base/options.def instead. */
 #ifndef KVASS_CLI_ARGS_H
 #define KVASS_CLI_ARGS_H

@@ -1,0 +1,208 @@
+/* kvass get: an operator's view of a running kvass, over its API. */
+#include "base/loop.h"
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+#include "model/wire.h"
+#include "net/http_client.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#define ANSWER_BYTES_MAX ((size_t)1 << 30)
+#define WATCH_MS         2000
+
+struct fetch {
+    struct loop *loop;
+    struct bytes body;
+    struct errctx err;
+    int status;
+};
+
+static void on_answer(void *data, const struct http_answer *answer)
+{
+    struct fetch *f = data;
+    f->status = answer->status;
+    f->err = answer->err;
+    bytes_append_view(&f->body, answer->body);
+    loop_stop(f->loop);
+}
+
+/* Blocking GET: a loop of its own for one call. */
+static int fetch(const char *server, const char *path, const char *token, struct bytes *ret, struct errctx *err)
+{
+    struct fetch f = {.loop = loop_new()};
+    struct http_client *client = http_client_new(f.loop);
+    char *url = mem_printf("%s%s", server, path);
+    char *auth = token != NULL ? mem_printf("Authorization: Bearer %s", token) : NULL;
+    const char *headers[] = {auth, NULL};
+    const struct http_request req = {
+        .url = url, .headers = headers, .timeout_ms = 30000, .answer_bytes_max = ANSWER_BYTES_MAX};
+    bytes_init(&f.body, ANSWER_BYTES_MAX);
+    http_client_send(client, &req, on_answer, &f);
+    loop_run(f.loop);
+    int rc = f.err.code != 0 ? errctx_set(err, f.err.code, "%s: %s", url, f.err.msg) : 0;
+    if (rc == 0 && f.status != 200) {
+        rc = errctx_set(err, ERR_UNAVAILABLE, "%s: status %d: %.*s", url, f.status,
+                        (int)(f.body.len < 200 ? f.body.len : 200), bytes_view(&f.body).base);
+    }
+    http_client_free(&client);
+    loop_free(&f.loop);
+    free(url);
+    free(auth);
+    *ret = f.body;
+    return rc;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+static double number_of(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static void print_shards(const json_t *data, bool colour)
+{
+    struct table t;
+    size_t i;
+    json_t *s;
+    table_init(&t, "SHARD|HEALTH|+TARGETS|+SERIES|+LIMIT|+USED|+HEAD|PROMETHEUS|ERROR");
+    json_array_foreach(json_object_get(data, "shards"), i, s)
+    {
+        char used[16];
+        double limit = number_of(s, "limitSeries"), load = number_of(s, "loadSeries");
+        snprintf(used, sizeof(used), limit > 0 ? "%.0f%%" : "-", limit > 0 ? 100 * load / limit : 0);
+        table_cell(&t, text_of(s, "id"));
+        table_cell(&t, text_of(s, "health"));
+        table_number(&t, number_of(s, "targets"));
+        table_number(&t, load);
+        table_number(&t, limit);
+        table_cell(&t, used);
+        table_number(&t, number_of(s, "headSeries"));
+        table_cell(&t, text_of(s, "prometheusUrl"));
+        table_cell(&t, text_of(s, "error"));
+    }
+    table_print(&t, stdout, colour);
+    table_done(&t);
+    printf("\nwanted: %.0f (%s)\n", number_of(data, "wanted"), text_of(data, "wantedReason"));
+}
+
+static void print_targets(const json_t *data, bool colour)
+{
+    struct table t;
+    size_t i;
+    json_t *x;
+    table_init(&t, "JOB|URL|STATE|HEALTH|+SERIES|+SCRAPED|SHARD|WHY");
+    json_array_foreach(json_object_get(data, "activeTargets"), i, x)
+    {
+        table_cell(&t, text_of(x, "scrapePool"));
+        table_cell(&t, text_of(x, "scrapeUrl"));
+        table_cell(&t, text_of(x, "state"));
+        table_cell(&t, text_of(x, "health"));
+        table_number(&t, number_of(x, "series"));
+        table_number(&t, number_of(x, "totalSeries"));
+        table_cell(&t, json_string_value(json_array_get(json_object_get(x, "shards"), 0)));
+        table_cell(&t, *text_of(x, "lastError") != '\0' ? text_of(x, "lastError") : text_of(x, "reason"));
+    }
+    table_print(&t, stdout, colour);
+    table_done(&t);
+    printf("\n%zu dropped, invalid or duplicate\n", json_array_size(json_object_get(data, "droppedTargets")));
+}
+
+static void print_moves(const json_t *data, bool colour)
+{
+    struct table t;
+    size_t i;
+    json_t *m;
+    table_init(&t, "STARTED|ENDED|STATE|JOB|URL|FROM|TO|REASON");
+    json_array_foreach(data, i, m)
+    {
+        static const char *const KEYS[] = {"startedAt", "endedAt", "state", "job", "url", "from", "to", "reason"};
+        for (size_t k = 0; k < sizeof(KEYS) / sizeof(KEYS[0]); k++) {
+            table_cell(&t, text_of(m, KEYS[k]));
+        }
+    }
+    table_print(&t, stdout, colour);
+    table_done(&t);
+}
+
+static const struct noun {
+    const char *name, *path;
+    void (*print)(const json_t *data, bool colour); /* NULL: the answer is text */
+} NOUNS[] = {
+    {"shards", "/api/v1/shards", print_shards},
+    {"targets", "/api/v1/targets", print_targets},
+    {"moves", "/api/v1/moves", print_moves},
+    {"metrics", "/metrics", NULL},
+};
+
+static int show(const struct noun *noun, const char *server, const char *token, bool as_json)
+{
+    struct errctx err = ERRCTX_INIT;
+    struct bytes body;
+    json_t *root = NULL;
+    const json_t *data = NULL;
+    int rc = fetch(server, noun->path, token, &body, &err);
+    if (rc == 0 && noun->print != NULL && !as_json) {
+        root = wire_parse(bytes_view(&body), ANSWER_BYTES_MAX, &err);
+        data = root != NULL ? wire_data(root, &err) : NULL;
+        rc = err.code;
+    }
+    if (rc != 0) {
+        fprintf(stderr, "kvass get %s: %s\n", noun->name, err.msg);
+    } else if (data != NULL) {
+        noun->print(data, isatty(STDOUT_FILENO) != 0);
+    } else {
+        printf("%s%s", bytes_view(&body).base, as_json ? "\n" : "");
+    }
+    json_decref(root);
+    bytes_done(&body);
+    return rc == 0 ? 0 : 1;
+}
+
+static const struct noun *find_noun(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < sizeof(NOUNS) / sizeof(NOUNS[0]); i++) {
+        if (strcmp(NOUNS[i].name, name) == 0) {
+            return &NOUNS[i];
+        }
+    }
+    return NULL;
+}
+
+int cmd_get(int argc, char **argv)
+{
+    const char *server = "http://127.0.0.1:9089", *format = "table", *token = getenv("KVASS_TOKEN"), *what[1] = {NULL};
+    bool watch = false;
+    const struct arg_spec specs[] = {
+        {"server", "URL", &server, NULL, "API of the running kvass (default http://127.0.0.1:9089)"},
+        {"output", "FORMAT", &format, NULL, "table or json (default table)"},
+        {"watch", NULL, NULL, &watch, "again every two seconds, until interrupted"},
+    };
+    static const struct command_help HELP = {
+        "kvass get shards|targets|moves|metrics [--server=URL] [--output=table|json] [--watch]",
+        "Shows what a running kvass does. A bearer token is taken from the environment variable KVASS_TOKEN."};
+    int count = args_parse(argc, argv, &HELP, specs, sizeof(specs) / sizeof(specs[0]), what, 1);
+    if (count < 0) {
+        return count == -2 ? 0 : EXIT_USAGE;
+    }
+    const struct noun *noun = find_noun(what[0]);
+    bool as_json = strcmp(format, "json") == 0;
+    if (noun == NULL || (!as_json && strcmp(format, "table") != 0)) {
+        fprintf(stderr, "kvass get: expected one of shards, targets, moves, metrics and a format table or json\nusage: %s\n",
+                HELP.usage);
+        return EXIT_USAGE;
+    }
+    curl_net_init();
+    int rc = show(noun, server, token, as_json);
+    while (watch) {
+        usleep(WATCH_MS * 1000);
+        fputs("\033[H\033[2J", stdout);
+        rc = show(noun, server, token, as_json);
+    }
+    return rc;
+}

@@ -1,0 +1,72 @@
+/* Aligned text tables: see table.h. */
+#include "cli/table.h"
+
+#include <string.h>
+
+void table_init(struct table *t, const char *headers)
+{
+    *t = (struct table){0};
+    while (*headers != '\0') {
+        size_t len = strcspn(headers, "|");
+        bool right = headers[0] == '+';
+        invariant(t->columns < TABLE_COLUMNS_MAX);
+        t->right[t->columns++] = right;
+        *vec_push(&t->cells) = mem_dup(headers + right, len - right);
+        headers += len + (headers[len] == '|');
+    }
+}
+
+void table_done(struct table *t)
+{
+    vec_foreach(c, &t->cells)
+    {
+        free(*c);
+    }
+    vec_done(&t->cells);
+}
+
+void table_cell(struct table *t, const char *text)
+{
+    *vec_push(&t->cells) = mem_strdup(text != NULL && *text != '\0' ? text : "-");
+}
+
+void table_number(struct table *t, double n)
+{
+    *vec_push(&t->cells) = mem_printf("%.0f", n);
+}
+
+static const char *colour_of(const char *text)
+{
+    static const struct {
+        const char *word, *colour;
+    } WORDS[] = {
+        {"ready", "\033[32m"},       {"up", "\033[32m"},          {"finished", "\033[32m"}, {"assigned", "\033[32m"},
+        {"starting", "\033[33m"},    {"in_transfer", "\033[33m"}, {"running", "\033[33m"},  {"exploring", "\033[33m"},
+        {"pending", "\033[33m"},     {"unknown", "\033[33m"},     {"down", "\033[31m"},     {"unreachable", "\033[31m"},
+        {"too_big", "\033[31m"},     {"invalid", "\033[31m"},     {"undone", "\033[31m"},   {"over_limit", "\033[31m"},
+    };
+    for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+        if (strcmp(WORDS[i].word, text) == 0) {
+            return WORDS[i].colour;
+        }
+    }
+    return "";
+}
+
+void table_print(const struct table *t, FILE *to, bool colour)
+{
+    size_t widths[TABLE_COLUMNS_MAX] = {0};
+    for (size_t i = 0; i < t->cells.len; i++) {
+        size_t len = strlen(t->cells.items[i]);
+        widths[i % t->columns] = len > widths[i % t->columns] ? len : widths[i % t->columns];
+    }
+    for (size_t i = 0; i < t->cells.len; i++) {
+        size_t column = i % t->columns;
+        bool last = column + 1 == t->columns;
+        const char *text = t->cells.items[i];
+        int pad = (int)(widths[column] - strlen(text));
+        const char *on = !colour ? "" : i < t->columns ? "\033[1m" : colour_of(text);
+        fprintf(to, "%*s%s%s%s%*s%s", t->right[column] ? pad : 0, "", on, text, *on != '\0' ? "\033[0m" : "",
+                t->right[column] || last ? 0 : pad, "", last ? "\n" : "  ");
+    }
+}
