@@ -20,9 +20,15 @@ struct yaml_node {
     const char *tag;   /* explicit tag or NULL */
     struct view value; /* scalars; NUL-terminated as well */
     struct yaml_node **items; /* sequences */
-    struct yaml_pair *pairs;  /* mappings, in file order; `<<` merges are expanded behind own keys */
+    struct yaml_pair *pairs;  /* mappings, in file order, `<<` merges expanded as Prometheus expands them (yamltree.c) */
     size_t count;
+    size_t cap;               /* slots allocated; for yaml_set and yaml_append */
 };
+
+#define YAML_INPUT_MAX_BYTES ((size_t)64 << 20)
+#define YAML_NODES_MAX       ((size_t)2000000) /* with every alias counted in full */
+#define YAML_DEPTH_MAX       100
+#define YAML_OUTPUT_MAX_BYTES ((size_t)1 << 30)
 
 struct yaml_pair {
     struct yaml_node *key, *value;
@@ -34,6 +40,11 @@ int yaml_parse(struct arena *arena, const char *file, struct view text, struct y
 
 const struct yaml_node *yaml_get(const struct yaml_node *mapping, const char *key); /* NULL when absent or not a mapping */
 bool yaml_is_null(const struct yaml_node *n); /* NULL, empty plain scalar, ~, null */
+bool yaml_is_plain(const struct yaml_node *n); /* an unquoted scalar without an explicit tag */
+bool yaml_bool(const struct yaml_node *n, bool *ret); /* YAML 1.1 words (yes, on, true, ...); false when it is none */
+
+/* Same values, tags, keys and order; of styles only whether a scalar may be something else than a string. Positions do not count. */
+bool yaml_equal(const struct yaml_node *a, const struct yaml_node *b);
 
 /* Building and editing; strings are copied into arena. */
 struct yaml_node *yaml_new_mapping(struct arena *arena);
