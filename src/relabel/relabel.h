@@ -50,7 +50,11 @@ int relabel_rules_compile(const struct relabel_spec *specs, size_t count, enum p
 void relabel_rules_free(struct relabel_rules **rules);
 size_t relabel_rules_count(const struct relabel_rules *rules); /* NULL counts 0 */
 
-/* Runs the rules on b (whose arena takes new strings). False when the set is dropped. */
+/* A rule that would make a longer name or value, or labelmap beyond this many labels, leaves the set as it is. */
+#define RELABEL_VALUE_BYTES_MAX ((size_t)16 << 20)
+#define RELABEL_LABELS_MAX      ((size_t)1 << 16)
+
+/* Runs the rules on b (whose arena takes new strings; b also borrows from the rules). False when the set is dropped. */
 bool relabel_process(const struct relabel_rules *rules, struct labels_builder *b);
 
 /* True when every rule decides only by __name__ and changes nothing (keep, drop, on source_labels [__name__]): then the verdict
