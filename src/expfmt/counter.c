@@ -1,0 +1,242 @@
+/* The counter: takes a body in whatever pieces it arrives, cuts it into lines, has them judged, and keeps the first error.
+ *
+ * Lines are judged where they lie; only the unfinished last one is copied, and never more of it than line_bytes_max. A carried
+ * line is parsed once its end has been seen (line_end.h), so nothing is looked at more than twice however the body is split.
+ * A line is allowed line_bytes_max bytes and the parser is shown no more than that, which is what makes the answer to an
+ * overlong line the same for every split. Nothing here may depend on where a piece ends. */
+#include "expfmt/counter_impl.h"
+
+#include "base/invariant.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+#define COUNTER_MAGIC 0x636f756eu
+#define LINE_BYTES_DEFAULT (1u << 20)
+
+struct counter *counter_new(const struct counter_conf *conf)
+{
+    struct counter *c = mem_calloc(1, sizeof(*c));
+    c->magic = COUNTER_MAGIC;
+    c->conf = *conf;
+    if (c->conf.line_bytes_max == 0) {
+        c->conf.line_bytes_max = LINE_BYTES_DEFAULT;
+    }
+    bool rules = relabel_rules_count(conf->metric_relabel) > 0;
+    bool limits = conf->label_limit != 0 || conf->label_name_length_limit != 0 || conf->label_value_length_limit != 0;
+    c->name_rules = rules && !limits && relabel_rules_name_only(conf->metric_relabel);
+    c->needs_sets = limits || (rules && !c->name_rules);
+    c->needs_names = conf->by_family || c->name_rules;
+    bytes_init(&c->carry, c->conf.line_bytes_max + 1);
+    families_init(&c->families);
+    c->arena = arena_new();
+    labels_builder_init(&c->builder, c->arena);
+    return c;
+}
+
+void counter_free(struct counter **c)
+{
+    if (*c == NULL) {
+        return;
+    }
+    MAGIC_CHECK(*c, COUNTER_MAGIC);
+    bytes_done(&(*c)->carry);
+    sample_done(&(*c)->sample);
+    families_done(&(*c)->families);
+    series_done(*c);
+    labels_builder_done(&(*c)->builder);
+    arena_free(&(*c)->arena);
+    MEM_FREE(*c);
+}
+
+void counter_start(struct counter *c, enum exposition_format format, const struct labels *target_labels)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    c->format = format;
+    c->target = target_labels;
+    c->result = (struct counter_result){0};
+    c->stale_samples = 0;
+    c->error.code = 0;
+    c->ended = false;
+    bytes_clear(&c->carry);
+    line_end_init(&c->line_end, c->conf.major);
+    c->text = (struct text_state){c->conf.major, SAMPLE_TYPE_OTHER};
+    families_begin(&c->families);
+}
+
+static int judge_line(struct counter *c, const char *base, size_t len, struct line *line, struct errctx *err)
+{
+    int rc = text_parse_line(&c->text, base, len, &c->sample, line, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (line->kind == LINE_SAMPLE) {
+        c->result.scraped++;
+        rc = series_add(c, &c->sample, err);
+    }
+    c->ended = c->ended || line->kind == LINE_END;
+    return rc;
+}
+
+/* Whole lines at base; the rest (an unfinished line, shorter than the limit) is left over. */
+static int judge_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
+{
+    size_t at = 0, max = c->conf.line_bytes_max;
+    int rc = 0;
+    while (at < len && !c->ended && rc == 0) {
+        struct line line;
+        size_t window = len - at < max ? len - at : max;
+        rc = judge_line(c, base + at, window, &line, err);
+        if (rc == ERR_AGAIN && window == max) {
+            rc = errctx_set(err, ERR_LIMIT, "a line is longer than %zu bytes", max);
+        }
+        at += rc == 0 ? line.len : 0;
+    }
+    *ret_taken = at;
+    return rc == ERR_AGAIN ? 0 : rc;
+}
+
+/* Fast: lines are counted by their ends. */
+static int count_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
+{
+    size_t at = 0;
+    while (at < len && !c->ended) {
+        size_t taken;
+        line_end_init(&c->line_end, c->conf.major);
+        enum line_end_answer answer = line_end_find(&c->line_end, base + at, len - at, &taken);
+        if (taken > c->conf.line_bytes_max || (answer == LINE_END_MORE && taken == c->conf.line_bytes_max)) {
+            return errctx_set(err, ERR_LIMIT, "a line is longer than %zu bytes", c->conf.line_bytes_max);
+        }
+        if (answer == LINE_END_MORE) {
+            break;
+        }
+        c->ended = answer == LINE_END_OF_BODY;
+        c->result.scraped += answer == LINE_END_OF_SAMPLE;
+        c->result.series += answer == LINE_END_OF_SAMPLE;
+        at += taken;
+    }
+    *ret_taken = at;
+    return 0;
+}
+
+static bool counts_only(const struct counter *c)
+{
+    return c->conf.mode == COUNT_FAST && !c->needs_sets && !c->needs_names;
+}
+
+static int take_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
+{
+    return counts_only(c) ? count_lines(c, base, len, ret_taken, err) : judge_lines(c, base, len, ret_taken, err);
+}
+
+/* Judges what is carried, as far as it holds whole lines. */
+static int carry_drain(struct counter *c, struct errctx *err)
+{
+    size_t taken;
+    enum line_end_state state = c->line_end.state;
+    int rc = take_lines(c, c->carry.base, c->carry.len, &taken, err);
+    if (rc != 0) {
+        return rc;
+    }
+    bytes_consume(&c->carry, taken);
+    if (taken > 0 && c->carry.len > 0) {
+        line_end_init(&c->line_end, c->conf.major);
+        line_end_find(&c->line_end, c->carry.base, c->carry.len, &taken);
+    } else {
+        c->line_end.state = state;
+    }
+    return 0;
+}
+
+/* Adds bytes to the carried line up to its end or the limit, and judges it then. */
+static int carry_feed(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
+{
+    size_t room = c->conf.line_bytes_max - c->carry.len, taken;
+    enum line_end_answer answer = line_end_find(&c->line_end, base, len < room ? len : room, &taken);
+    taken += answer == LINE_END_OF_BODY; /* the NUL too, which the judge wants to see */
+    bytes_append(&c->carry, base, taken);
+    *ret_taken = taken;
+    return answer != LINE_END_MORE || taken == room ? carry_drain(c, err) : 0;
+}
+
+static int feed_lines(struct counter *c, const char *base, size_t len, struct errctx *err)
+{
+    size_t taken;
+    while (len > 0 && c->carry.len > 0 && !c->ended) {
+        int rc = carry_feed(c, base, len, &taken, err);
+        if (rc != 0) {
+            return rc;
+        }
+        base += taken;
+        len -= taken;
+    }
+    if (len == 0 || c->ended) {
+        return 0;
+    }
+    int rc = take_lines(c, base, len, &taken, err);
+    if (rc != 0 || c->ended || taken == len) {
+        return rc;
+    }
+    bytes_append(&c->carry, base + taken, len - taken);
+    line_end_init(&c->line_end, c->conf.major);
+    line_end_find(&c->line_end, c->carry.base, c->carry.len, &taken);
+    return 0;
+}
+
+static int feed_body(struct counter *c, const char *base, size_t len, struct errctx *err)
+{
+    if (c->conf.body_size_limit != 0 && c->result.body_bytes >= c->conf.body_size_limit) {
+        c->result.scraped = c->result.series = 0;
+        return errctx_set(err, ERR_LIMIT, "body size limit exceeded");
+    }
+    return c->ended ? 0 : feed_lines(c, base, len, err);
+}
+
+int counter_feed(struct counter *c, const char *base, size_t len, struct errctx *err)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    c->result.body_bytes += len;
+    if (c->error.code == 0 && len > 0) {
+        feed_body(c, base, len, &c->error);
+    }
+    return c->error.code == 0 ? 0 : errctx_set(err, c->error.code, "%s", c->error.msg);
+}
+
+/* The last line may lack its LF: Prometheus' parser adds one. */
+static int finish_lines(struct counter *c, struct errctx *err)
+{
+    if (c->ended || c->carry.len == 0) {
+        return 0;
+    }
+    size_t taken;
+    bytes_append_char(&c->carry, '\n');
+    c->conf.line_bytes_max++;
+    int rc = take_lines(c, c->carry.base, c->carry.len, &taken, err);
+    c->conf.line_bytes_max--;
+    if (rc == 0 && !c->ended && taken < c->carry.len && c->conf.mode == COUNT_STRICT) {
+        rc = errctx_set(err, ERR_PARSE, "expected label value, got the end of the body");
+    }
+    return rc;
+}
+
+int counter_finish(struct counter *c, struct counter_result *ret, struct errctx *err)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    if (c->conf.body_size_limit != 0 && c->result.body_bytes >= c->conf.body_size_limit) {
+        c->error.code = 0; /* Prometheus would not have begun to parse */
+        feed_body(c, NULL, 0, &c->error);
+    } else if (c->error.code == 0) {
+        finish_lines(c, &c->error);
+    }
+    if (c->error.code == 0 && c->conf.sample_limit != 0 && c->result.series - c->stale_samples > c->conf.sample_limit) {
+        errctx_set(&c->error, ERR_INVALID, "sample limit exceeded");
+    }
+    *ret = c->result;
+    return c->error.code == 0 ? 0 : errctx_set(err, c->error.code, "%s", c->error.msg);
+}
+
+void counter_write_families(const struct counter *c, struct json_writer *w)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    families_write(&c->families, w);
+}

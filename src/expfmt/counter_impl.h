@@ -1,0 +1,48 @@
+/* The inside of a counter, shared by the files of this room alone. */
+#ifndef KVASS_EXPFMT_COUNTER_IMPL_H
+#define KVASS_EXPFMT_COUNTER_IMPL_H
+
+#include "base/bytes.h"
+#include "expfmt/counter.h"
+#include "expfmt/families.h"
+#include "expfmt/line_end.h"
+#include "expfmt/text.h"
+
+struct counter {
+    uint32_t magic;
+    struct counter_conf conf;
+    enum exposition_format format;
+    const struct labels *target; /* borrowed; may be NULL */
+
+    struct counter_result result;
+    struct errctx error; /* code 0 while the body is good */
+    uint64_t stale_samples; /* among result.series: free of sample_limit */
+    bool ended;          /* the body said so itself: a NUL in text, # EOF in OpenMetrics */
+
+    bool needs_sets;    /* some rule or limit looks at the labels */
+    bool needs_names;   /* figures per family, or rules on names */
+    bool name_rules;    /* the rules look at names alone */
+
+    struct bytes carry; /* the unfinished last line */
+    struct line_end line_end;
+    struct text_state text;
+    struct sample sample;
+    struct families families;
+
+    struct arena *arena; /* strings of one label set */
+    struct labels_builder builder;
+    struct sample_label *exposed; /* one sample's labels, sorted */
+    size_t exposed_cap;
+    struct sample_label *duplicates; /* names that occur twice in it, with the value that was taken */
+    size_t duplicate_count, duplicate_cap;
+};
+
+/* Accounts for a parsed sample (already in result.scraped): relabelling, limits, validity. */
+int series_add(struct counter *c, const struct sample *sample, struct errctx *err) MUST_CHECK;
+
+/* The same for a line known to be a plain one: valid names, no duplicate labels; for bodies that need no label sets. */
+void series_add_name(struct counter *c, struct view name);
+
+void series_done(struct counter *c);
+
+#endif

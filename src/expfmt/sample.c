@@ -1,0 +1,30 @@
+/* The pieces of one sample line. The array of labels is kept from line to line: after the first few lines nothing allocates. */
+#include "expfmt/sample.h"
+
+#include "base/mem.h"
+
+#include <stdlib.h>
+
+void sample_reset(struct sample *s)
+{
+    s->name = view_make(NULL, 0);
+    s->label_count = 0;
+    s->escaped = false;
+    s->quoted = false;
+    s->stale = false;
+}
+
+void sample_done(struct sample *s)
+{
+    MEM_FREE(s->labels);
+    s->label_count = s->label_cap = 0;
+}
+
+void sample_add_label(struct sample *s, struct view name, struct view value)
+{
+    if (s->label_count == s->label_cap) {
+        s->label_cap = s->label_cap != 0 ? s->label_cap * 2 : 16;
+        s->labels = mem_realloc(s->labels, s->label_cap * sizeof(s->labels[0]));
+    }
+    s->labels[s->label_count++] = (struct sample_label){name, value};
+}
