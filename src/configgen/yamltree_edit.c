@@ -202,21 +202,39 @@ static bool tags_equal(const char *a, const char *b)
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-/* Of two plain spellings both are plain, or what became quoted is a string anyhow. */
+/* Whether a plain scalar may be read as a number or a date. */
+static bool is_number_like(struct view v)
+{
+    size_t at = v.len > 0 && (v.base[0] == '+' || v.base[0] == '-');
+    struct view rest = view_make(v.base + at, v.len - at);
+    static const char *const words[] = {".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"};
+    if (word_is_among(rest, WORDS(words))) {
+        return true;
+    }
+    size_t digit = rest.len > 0 && rest.base[0] == '.';
+    if (rest.len <= digit || rest.base[digit] < '0' || rest.base[digit] > '9') {
+        return false;
+    }
+    for (size_t i = 0; i < rest.len; i++) {
+        if (memchr("0123456789abcdefABCDEFxXoO_+-.:tTzZ ", rest.base[i], 36) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Where only one of the two is plain, both must be strings: a word, or what cannot be written plain. */
 static bool scalars_equal(const struct yaml_node *a, const struct yaml_node *b)
 {
+    bool flag;
     if (!view_equal(a->value, b->value)) {
         return false;
     }
     if (a->tag != NULL || yaml_is_plain(a) == yaml_is_plain(b)) {
         return true;
     }
-    bool flag;
     const struct yaml_node *plain = yaml_is_plain(a) ? a : b;
-    if (yaml_is_null(plain) || yaml_bool(plain, &flag)) {
-        return false;
-    }
-    return strchr("0123456789+-.", plain->value.base[0]) == NULL || memchr(plain->value.base, '\n', plain->value.len) != NULL;
+    return !yaml_is_null(plain) && !yaml_bool(plain, &flag) && !is_number_like(plain->value);
 }
 
 bool yaml_equal(const struct yaml_node *a, const struct yaml_node *b)
