@@ -92,7 +92,7 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
     }
     bool changed = added || r->provider_health != ps->health;
     r->provider_health = ps->health;
-    r->provider_error = ps->error;
+    memcpy(r->provider_error, ps->error, sizeof(r->provider_error));
     r->shard->prometheus_url = ps->prometheus_url;
     group->capacity_series = ps->capacity_series;
     return changed;

@@ -38,7 +38,7 @@ struct reconcile_env {
 struct reconcile_shard {
     struct shard *shard;
     enum shard_health provider_health;
-    const char *provider_error; /* interned, "" when none */
+    char provider_error[256]; /* "" when none */
 };
 
 /* Series that left a group stay in its head for up to three hours. */

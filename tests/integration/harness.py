@@ -1,0 +1,215 @@
+"""Processes and HTTP for the integration tests and the demo: every process is started here and ended by its pid, every wait
+is bounded, every port is chosen by the kernel."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
+
+BUILD = os.environ["top_builddir"]
+SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+KVASS = os.path.join(BUILD, "kvass")
+PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
+# Sanitizer builds and loaded machines are slower: waits, never asserts, stretch with this.
+PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
+
+
+def free_ports(count):
+    """Ports nobody listens on at this moment, kept apart from each other."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def free_port_run(count):
+    """The first of `count` consecutive free ports (shards listen on base, base + 1, ...)."""
+    for base in range(21000 + os.getpid() % 5000, 60000, count + 3):
+        sockets = []
+        try:
+            for port in range(base, base + count):
+                s = socket.socket()
+                sockets.append(s)
+                s.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+        finally:
+            for s in sockets:
+                s.close()
+    raise RuntimeError("no run of free ports")
+
+
+def wait_for(what, seconds, condition, pause=0.2):
+    """The first true value of condition(); an exception that says what was missing after `seconds`."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    last = None
+    while time.monotonic() < deadline:
+        try:
+            value = condition()
+            if value:
+                return value
+            last = value
+        except (OSError, KeyError, IndexError, ValueError) as e:
+            last = e
+        time.sleep(pause)
+    raise TimeoutError(f"waited {seconds} s in vain for {what} (last: {last!r})")
+
+
+def http(url, method="GET", data=None, timeout=10):
+    """(status, text); an HTTP error status is an answer, not an exception."""
+    body = data.encode() if isinstance(data, str) else data
+    request = urllib.request.Request(url, data=body, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as r:
+            return r.status, r.read().decode(errors="replace")
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode(errors="replace")
+
+
+def get_data(url):
+    """data of a success answer."""
+    status, text = http(url)
+    if status != 200:
+        raise ValueError(f"{url}: status {status}: {text[:200]}")
+    return json.loads(text)["data"]
+
+
+class Process:
+    """A child with its output in a file."""
+
+    def __init__(self, args, log, env=None, cwd=None):
+        self.args, self.log_path = args, log
+        self.log = open(log, "ab")
+        self.child = subprocess.Popen(args, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
+                                      env={**os.environ, **(env or {})}, cwd=cwd)
+        self.pid = self.child.pid
+
+    def running(self):
+        return self.child.poll() is None
+
+    def output(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def kill(self, sig=signal.SIGKILL):
+        if self.running():
+            os.kill(self.pid, sig)
+
+    def stop(self, sig=signal.SIGTERM, seconds=20):
+        """Asks for an end, insists after a while; the exit status."""
+        self.kill(sig)
+        try:
+            self.child.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.child.wait()
+        self.log.close()
+        return self.child.returncode
+
+
+class Prometheus(Process):
+    """A real Prometheus on a free port."""
+
+    def __init__(self, directory, config_path, options=()):
+        self.port = free_ports(1)[0]
+        self.url = f"http://127.0.0.1:{self.port}"
+        os.makedirs(directory, exist_ok=True)
+        super().__init__([PROMETHEUS, f"--config.file={config_path}", f"--storage.tsdb.path={directory}/data",
+                          f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-lifecycle",
+                          "--log.level=warn", *options], os.path.join(directory, "prometheus.log"))
+
+    def wait_ready(self):
+        wait_for("Prometheus to be ready", 30, lambda: http(self.url + "/-/ready")[0] == 200)
+        return self
+
+
+def query(url, expression, at=None):
+    """Instant query: list of (labels, value as text or list of samples)."""
+    params = {"query": expression}
+    if at is not None:
+        params["time"] = f"{at:.3f}"
+    data = get_data(f"{url}/api/v1/query?{urllib.parse.urlencode(params)}")
+    return [(r["metric"], r.get("values") or r["value"][1]) for r in data["result"]]
+
+
+def scalar(url, expression):
+    """Value of a query with one result, or None when it is empty."""
+    result = query(url, expression)
+    return float(result[0][1]) if len(result) == 1 else None
+
+
+class Appliance(Process):
+    """kvass appliance with Prometheus children on ports of its own."""
+
+    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None):
+        self.directory = directory
+        self.base_port = base_port or free_port_run(shards_max)
+        self.ports = ports or free_ports(2)
+        self.url = f"http://127.0.0.1:{self.ports[0]}"
+        self.store = os.path.join(directory, "store")
+        args = [KVASS, "appliance", "--shard.type=process", f"--config.file={config_path}", f"--store.path={self.store}",
+                f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
+                f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
+                f"--shard.prometheus-binary={PROMETHEUS}", *options]
+        super().__init__(args, os.path.join(directory, "kvass.log"), env={"KVASS_CONFIG": "", **(env or {})})
+
+    def wait_ready(self, seconds=60):
+        def ready():
+            if not self.running():
+                raise RuntimeError(f"kvass ended with {self.child.returncode}: {self.output()[-2000:]}")
+            return http(self.url + "/-/ready")[0] == 200
+
+        wait_for("kvass to be ready", seconds, ready)
+        return self
+
+    def get(self, path):
+        return get_data(self.url + path)
+
+    def shards(self):
+        return self.get("/api/v1/shards")["shards"]
+
+    def targets(self, job=None):
+        found = self.get("/api/v1/targets?state=active")["activeTargets"]
+        return [t for t in found if job is None or t["scrapePool"] == job]
+
+    def moves(self):
+        return self.get("/api/v1/moves")
+
+    def owners(self):
+        """{scrape URL: [shard ids]}"""
+        return {t["scrapeUrl"]: t["shards"] for t in self.targets()}
+
+    def child_pids(self):
+        """{shard id: pid of its Prometheus}, found by the listening port of its data folder in the command line."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            for word in words:
+                if word.startswith("--storage.tsdb.path=" + self.store):
+                    found[word.split("/shards/")[1].split("/")[0]] = int(pid)
+        return found
+
+    def stop(self, sig=signal.SIGINT, seconds=40):
+        """SIGINT ends the children too; any that are left are killed by pid."""
+        status = super().stop(sig, seconds)
+        for pid in self.child_pids().values():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return status
