@@ -19,6 +19,7 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command COMMANDS[] = {
+    {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"version", NULL, cmd_version, "print the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

@@ -136,6 +136,18 @@ int duration_parse_go(struct view text, int64_t *ret_ms, struct errctx *err)
     return 0;
 }
 
+char *size_format(uint64_t bytes, char buf[DURATION_TEXT_MAX])
+{
+    static const char *const UNIT_NAMES[] = {"B", "KB", "MB", "GB", "TB", "PB", "EB"};
+    unsigned unit = 0;
+    while (unit < 6 && bytes != 0 && bytes % 1024 == 0) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(buf, DURATION_TEXT_MAX, "%llu%s", (unsigned long long)bytes, UNIT_NAMES[unit]);
+    return buf;
+}
+
 int size_parse(struct view text, uint64_t *ret_bytes, struct errctx *err)
 {
     static const char LETTERS[] = "KMGTPE";

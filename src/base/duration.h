@@ -20,4 +20,7 @@ int duration_parse_go(struct view text, int64_t *ret_ms, struct errctx *err) MUS
 /* Prometheus sizes: number and unit, B KB KiB MB MiB GB GiB TB TiB PB PiB EB EiB, all powers of 1024. */
 int size_parse(struct view text, uint64_t *ret_bytes, struct errctx *err) MUST_CHECK;
 
+/* With the largest unit that divides exactly: "64MB", "1000B". Returns buf. */
+char *size_format(uint64_t bytes, char buf[DURATION_TEXT_MAX]);
+
 #endif
