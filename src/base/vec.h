@@ -39,7 +39,8 @@
 #define vec_clear(v) ((void)((v)->len = 0))
 #define vec_done(v)  (free((v)->items), (v)->items = NULL, (v)->len = (v)->cap = 0, (void)0)
 
-#define vec_foreach(ptr, v) for (__typeof__(&*(v)->items) ptr = (v)->items; ptr < (v)->items + (v)->len; ptr++)
+#define vec_foreach(ptr, v)                                                                                            \
+    for (__typeof__(*(v)->items) *ptr = (v)->items; ptr != NULL && ptr < (v)->items + (v)->len; ptr++)
 
 static inline void *vec_grow_(void *items, size_t len, size_t *cap, size_t size)
 {

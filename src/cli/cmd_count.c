@@ -1,0 +1,174 @@
+/* kvass count: what Prometheus would report for an exposition, as one JSON object. The body is read in blocks and counted as the
+ * proxy counts it, so its size does not matter. Exit status 1 when Prometheus would fail the scrape; the JSON then says why. */
+#include "base/json_writer.h"
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "expfmt/counter.h"
+#include "expfmt/decode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536
+#define OUTPUT_BYTES_MAX ((size_t)64 << 20)
+
+struct count_options {
+    const char *content_type, *mode, *version, *encoding;
+    bool by_metric;
+};
+
+struct count_setup {
+    struct counter_conf conf;
+    enum content_encoding encoding;
+};
+
+struct count_answer {
+    struct counter_result result;
+    struct errctx error;
+    enum exposition_format format;
+    bool has_format;
+};
+
+static int setup_fail(const char *option, const char *value, const char *accepted)
+{
+    fprintf(stderr, "kvass: count: --%s=%s: want %s\n", option, value, accepted);
+    return ERR_INVALID;
+}
+
+static int setup_read(const struct count_options *o, struct count_setup *ret)
+{
+    ret->conf = (struct counter_conf){.by_family = o->by_metric, .native_histograms = true};
+    if (strcmp(o->mode, "strict") != 0 && strcmp(o->mode, "fast") != 0) {
+        return setup_fail("mode", o->mode, "strict or fast");
+    }
+    ret->conf.mode = strcmp(o->mode, "fast") == 0 ? COUNT_FAST : COUNT_STRICT;
+    if ((o->version[0] != '2' && o->version[0] != '3') || (o->version[1] != '.' && o->version[1] != '\0')) {
+        return setup_fail("prometheus.version", o->version, "2.x or 3.x");
+    }
+    ret->conf.major = o->version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2;
+    ret->conf.utf8_names = ret->conf.major == PROMETHEUS_3;
+    ret->conf.native_histograms = ret->conf.major == PROMETHEUS_3;
+    if (!content_encoding_parse(view_of(o->encoding), &ret->encoding)) {
+        return setup_fail("encoding", o->encoding, "identity, gzip or zstd");
+    }
+    return 0;
+}
+
+/* The counter keeps its error for counter_finish; decoding goes on, since a body that cannot be decoded is not parsed at all. */
+static int feed_counter(void *data, const char *base, size_t len, struct errctx *err)
+{
+    struct errctx kept = ERRCTX_INIT;
+    (void)err;
+    if (counter_feed(data, base, len, &kept) != 0) {
+        errctx_clear(&kept);
+    }
+    return 0;
+}
+
+static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx *err)
+{
+    char block[READ_BYTES];
+    ssize_t n;
+    while ((n = read(fd, block, sizeof(block))) != 0) {
+        if (n < 0 && errno != EINTR) {
+            return errctx_set_errno(err, errno, "read");
+        }
+        int rc = n < 0 ? 0 : d == NULL ? feed_counter(c, block, (size_t)n, err)
+                                       : decoder_feed(d, block, (size_t)n, feed_counter, c, err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return d != NULL ? decoder_finish(d, err) : 0;
+}
+
+static void count_body(int fd, const struct count_setup *setup, struct counter *c, struct count_answer *a)
+{
+    struct decoder *d = setup->encoding != ENCODING_IDENTITY ? decoder_new(setup->encoding) : NULL;
+    counter_start(c, a->format, NULL);
+    if (read_body(fd, d, c, &a->error) == 0) {
+        a->error.code = counter_finish(c, &a->result, &a->error);
+    }
+    decoder_free(&d);
+}
+
+static void answer_print(const struct count_answer *a, const struct counter *c, bool by_metric)
+{
+    struct bytes out;
+    struct json_writer w;
+    bytes_init(&out, OUTPUT_BYTES_MAX);
+    json_writer_init(&w, &out);
+    json_object_begin(&w);
+    json_kv_u64(&w, "samples_scraped", a->result.scraped);
+    json_kv_u64(&w, "samples_post_metric_relabeling", a->result.series);
+    json_key(&w, "format");
+    if (a->has_format) {
+        json_str(&w, exposition_format_name(a->format));
+    } else {
+        json_null_value(&w);
+    }
+    json_key(&w, "error");
+    if (a->error.code != 0) {
+        json_str(&w, a->error.msg);
+    } else {
+        json_null_value(&w);
+    }
+    if (by_metric) {
+        json_key(&w, "metrics");
+        json_object_begin(&w);
+        counter_write_families(c, &w);
+        json_object_end(&w);
+    }
+    json_object_end(&w);
+    printf("%.*s\n", (int)out.len, out.base);
+    bytes_done(&out);
+}
+
+static int count_file(const char *path, const struct count_options *o, const struct count_setup *setup)
+{
+    struct count_answer a = {0};
+    int fd = path == NULL || strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fprintf(stderr, "kvass: count: %s: %s\n", path, strerror(errno));
+        return EXIT_USAGE;
+    }
+    struct counter *c = counter_new(&setup->conf);
+    a.has_format = exposition_format_parse(view_of(o->content_type), VIEW(""), setup->conf.major, &a.format, &a.error) == 0;
+    if (a.has_format) {
+        count_body(fd, setup, c, &a);
+    }
+    answer_print(&a, c, o->by_metric);
+    counter_free(&c);
+    if (fd != STDIN_FILENO) {
+        close(fd);
+    }
+    return a.error.code == 0 ? 0 : 1;
+}
+
+int cmd_count(int argc, char **argv)
+{
+    struct count_options o = {"text/plain", "strict", "2.x", "identity", false};
+    const char *file = NULL;
+    struct count_setup setup;
+    const struct arg_spec specs[] = {
+        {"content-type", "TYPE", &o.content_type, NULL, "Content-Type of the body (default text/plain)"},
+        {"mode", "MODE", &o.mode, NULL, "strict (default): refuse what Prometheus refuses; fast: count only"},
+        {"prometheus.version", "V", &o.version, NULL, "2.x (default) or 3.x: whose rules"},
+        {"encoding", "NAME", &o.encoding, NULL, "identity (default), gzip or zstd"},
+        {"by-metric", NULL, NULL, &o.by_metric, "figures per metric name"},
+    };
+    static const struct command_help help = {
+        "kvass count [options] [FILE]",
+        "Prints the two figures Prometheus would report for the exposition in FILE (default: standard input) as JSON:\n"
+        "samples_scraped and samples_post_metric_relabeling, with the format, the error that would fail the scrape\n"
+        "(exit status 1) or null, and figures per metric name on request.",
+    };
+    int count = args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), &file, 1);
+    if (count < 0) {
+        return count == -2 ? 0 : EXIT_USAGE;
+    }
+    return setup_read(&o, &setup) == 0 ? count_file(file, &o, &setup) : EXIT_USAGE;
+}
