@@ -1,0 +1,52 @@
+/* kvass appliance, kvass run: read the options, set up the log, hand over to the role. */
+#include "api/appliance.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "cli/args.h"
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_help(enum role role)
+{
+    struct bytes text;
+    bytes_init(&text, (size_t)1 << 20);
+    options_describe(role, &text);
+    fputs(bytes_view(&text).base, stdout);
+    bytes_done(&text);
+}
+
+static int run(const struct options *o)
+{
+    log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
+              getenv("JOURNAL_STREAM") != NULL);
+    if (o->role != ROLE_APPLIANCE || o->shard_type != SHARD_TYPE_PROCESS) {
+        fprintf(stderr, "kvass: this build runs the role appliance with --shard.type=process\n");
+        return EXIT_USAGE;
+    }
+    return appliance_run(o);
+}
+
+int cmd_role(int argc, char **argv)
+{
+    struct options o;
+    struct errctx err = ERRCTX_INIT;
+    enum role role = ROLE_FROM_FILE;
+    if (strcmp(argv[0], "run") != 0) {
+        (void)role_parse(view_of(argv[0]), &role);
+    }
+    int rc = options_load(role, argc, argv, &o, &err);
+    if (rc == OPTIONS_HELP) {
+        print_help(role == ROLE_FROM_FILE ? ROLE_APPLIANCE : role);
+        return 0;
+    }
+    if (rc != 0) {
+        fprintf(stderr, "kvass %s: %s\n", argv[0], err.msg);
+        return EXIT_USAGE;
+    }
+    rc = run(&o);
+    options_done(&o);
+    return rc;
+}
