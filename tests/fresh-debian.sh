@@ -12,7 +12,8 @@ command -v debootstrap >/dev/null || apt-get install -y -q --no-install-recommen
 mirror=${FRESH_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$')}
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/kvass-fresh.XXXXXX")
 cleanup() {
-    umount "$root/proc" "$root/dev/shm" "$root/dev" 2>/dev/null || true
+    umount "$root/proc" 2>/dev/null || true
+    umount -R -l "$root/dev" 2>/dev/null || true
     rm -rf --one-file-system "$root"
 }
 trap cleanup EXIT INT TERM
