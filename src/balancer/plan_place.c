@@ -1,0 +1,240 @@
+/* Placing what has no owner: the largest first, so that the small ones fill the gaps.
+ *
+ * With scale-down on, the first group by ordinal with room is taken, so that the last ones stay empty and can go; otherwise the one that
+ * is emptiest by share of its limit. The mark a group is filled to is the low mark, except that an empty group takes any target up to
+ * its limit: a giant must live somewhere, and what does not even fit so is too big for good. A zone is preferred as long as its best
+ * group is not much fuller than the best of all (first fit: as long as it has room). A target with the place_key of a vanished one takes
+ * over its groups, unexplored even: it is the same endpoint under new labels, and its shard has room for it once the old one goes. */
+#include "balancer/plan_moves.h"
+
+#define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all */
+
+int64_t round_find_place(struct plan_round *r, const struct need *need, const char *zone, const uint32_t *exclude,
+                         size_t exclude_count, uint32_t below)
+{
+    struct fit_exclude ex = {exclude, exclude_count, below};
+    const struct round_zone *z = round_zone_find(r, zone);
+    if (r->first_fit) {
+        int64_t near = z != NULL ? fit_tree_first(&z->tree, need, &ex) : -1;
+        return near >= 0 ? near : fit_tree_first(&r->tree, need, &ex);
+    }
+    int64_t any = fit_tree_emptiest(&r->tree, need, &ex);
+    int64_t near = z != NULL && any >= 0 ? fit_tree_emptiest(&z->tree, need, &ex) : -1;
+    if (near < 0) {
+        return any;
+    }
+    const struct fit_leaf *leaves = r->tree.nodes + r->tree.size;
+    return leaves[near].fill - leaves[any].fill <= ZONE_IMBALANCE ? near : any;
+}
+
+static bool scratch_has(const struct plan_round *r, uint32_t pos)
+{
+    for (size_t i = 0; i < r->scratch.len; i++) {
+        if (r->scratch.items[i] == pos) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void assign(struct plan_round *r, struct unplaced *u, uint32_t pos, const char *reason)
+{
+    struct round_group *g = &r->groups[pos];
+    bool everywhere = r->in->targets[u->target].want_replicas == PLAN_EVERY_GROUP;
+    round_act(r, PLAN_ASSIGN, u->target, -1, g->id, reason);
+    round_group_add(r, g, &u->need, true, everywhere);
+    *vec_push(&r->scratch) = pos;
+    u->missing -= u->missing == PLAN_EVERY_GROUP ? 0 : 1;
+}
+
+/* ---- affinity ---- */
+
+static struct twin *twin_find(struct plan_round *r, const struct plan_target *t)
+{
+    size_t lo = 0, hi = r->twins.len;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (r->twins.items[mid].place_key < t->place_key) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    for (; lo < r->twins.len && r->twins.items[lo].place_key == t->place_key; lo++) {
+        if (!r->twins.items[lo].used && strcmp(r->in->targets[r->twins.items[lo].target].job, t->job) == 0) {
+            return &r->twins.items[lo];
+        }
+    }
+    return NULL;
+}
+
+/* Between the marks a group keeps what it had: up to the high mark, and never refused when it needs no more than its twin. */
+static bool fits_for_twin(const struct round_group *g, const struct need *need, const struct need *twin, bool is_counted)
+{
+    for (int d = 0; d < DIM_COUNT; d++) {
+        uint64_t load = round_group_load(g, d), credit = is_counted ? twin->v[d] : 0;
+        load -= credit < load ? credit : load;
+        if (need->v[d] > twin->v[d] && load + need->v[d] > g->high[d]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin *twin)
+{
+    const struct plan_target *t = &r->in->targets[u->target], *old = &r->in->targets[twin->target];
+    struct need old_need = round_need(r, old);
+    if (!t->size_known) {
+        u->need = old_need;
+    }
+    twin->used = true;
+    round_list_owners(r, t);
+    for (uint32_t i = 0; i < old->owner_count && u->missing > 0; i++) {
+        struct round_group *g = round_group_find(r, old->owners[i].group);
+        if (g == NULL || !g->ready || old->owners[i].state != OWNER_ASSIGNED || scratch_has(r, round_group_pos(r, g)) ||
+            !fits_for_twin(g, &u->need, &old_need, !twin->forgotten)) {
+            continue;
+        }
+        assign(r, u, round_group_pos(r, g), "same endpoint as a vanished target: keeps its shard");
+        round_state(r, u->target, LEDGER_ASSIGNED, NULL);
+    }
+}
+
+/* ---- everything else ---- */
+
+static void place_everywhere(struct plan_round *r, struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    round_list_owners(r, t);
+    uint8_t *has = arena_alloc(r->arena, (size_t)r->group_count + 1);
+    for (size_t i = 0; i < r->scratch.len; i++) {
+        has[r->scratch.items[i]] = 1;
+    }
+    bool placed = r->scratch.len > 0, full = false;
+    for (uint32_t pos = 0; pos < r->group_count; pos++) {
+        struct round_group *g = &r->groups[pos];
+        if (has[pos] || !g->ready) {
+            continue;
+        }
+        bool fits = round_group_load(g, DIM_SERIES) + u->need.v[DIM_SERIES] <= g->limit[DIM_SERIES] &&
+                    round_group_load(g, DIM_SCRAPED) + u->need.v[DIM_SCRAPED] <= g->limit[DIM_SCRAPED];
+        if (fits) {
+            assign(r, u, pos, "belongs on every shard");
+            placed = true;
+        }
+        full = full || !fits;
+    }
+    if (!placed) {
+        round_state(r, u->target, LEDGER_PENDING, full ? "no shard has room below its limit" : "no shard is ready");
+    } else if (r->plan->target_states[u->target] != LEDGER_UNREACHABLE || r->touched[u->target]) {
+        round_state(r, u->target, LEDGER_ASSIGNED, full ? "some shards have no room for it" : NULL);
+    }
+}
+
+static void note_unplaced(struct plan_round *r, struct unplaced *u, bool has_place)
+{
+    if (round_is_too_big(r, &u->need)) {
+        round_state(r, u->target, LEDGER_TOO_BIG,
+                    arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
+                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)r->sizes[0].v[DIM_SERIES], (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
+        return;
+    }
+    u->tried = true;
+    r->waiting++;
+    if (has_place) {
+        r->plan->target_reasons[u->target] = "waits for room for its other replicas";
+    } else if (u->failover) {
+        round_state(r, u->target, LEDGER_UNREACHABLE, "its shard is lost and no other has room yet");
+    } else {
+        round_state(r, u->target, LEDGER_PENDING,
+                    r->ready_count == 0 ? "no shard is ready" : "no shard has room below the low mark");
+    }
+}
+
+/* False when it must wait for reasons that are not room. */
+static bool may_place(struct plan_round *r, const struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    if (t->owner_count == 0 && !t->explored && !t->size_known) {
+        round_state(r, u->target, LEDGER_EXPLORING, "its first scrape is outstanding");
+        r->exploring++;
+        return false;
+    }
+    if (r->unread && t->owner_count == 0) {
+        round_state(r, u->target, LEDGER_PENDING, "a shard that may have it has not been read yet");
+        return false;
+    }
+    if (u->failover && r->failovers_left == 0) {
+        r->plan->target_reasons[u->target] = "its shard is lost; fail-over is rate limited";
+        return false;
+    }
+    return true;
+}
+
+static void place_one(struct plan_round *r, struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    if (!may_place(r, u)) {
+        return;
+    }
+    if (u->missing == PLAN_EVERY_GROUP) {
+        place_everywhere(r, u);
+        return;
+    }
+    round_list_owners(r, t);
+    bool has_place = r->plan->target_states[u->target] == LEDGER_ASSIGNED && t->owner_count > 0;
+    const char *reason = u->failover ? "its shard is lost: placed elsewhere"
+                         : r->first_fit ? "first shard with room" : "emptiest shard";
+    while (u->missing > 0) {
+        int64_t pos = round_find_place(r, &u->need, t->zone, r->scratch.items, r->scratch.len, UINT32_MAX);
+        if (pos < 0) {
+            note_unplaced(r, u, has_place);
+            return;
+        }
+        assign(r, u, (uint32_t)pos, reason);
+        round_state(r, u->target, LEDGER_ASSIGNED, NULL);
+        has_place = true;
+    }
+    r->failovers_left -= u->failover ? 1 : 0;
+}
+
+static int unplaced_compare(const void *a, const void *b, void *data)
+{
+    const struct unplaced *x = a, *y = b;
+    if ((x->missing == PLAN_EVERY_GROUP) != (y->missing == PLAN_EVERY_GROUP)) {
+        return x->missing == PLAN_EVERY_GROUP ? -1 : 1;
+    }
+    if (x->weight < y->weight || x->weight > y->weight) {
+        return x->weight > y->weight ? -1 : 1;
+    }
+    return round_target_compare(data, x->target, y->target);
+}
+
+void round_place(struct plan_round *r)
+{
+    if (r->twins.len > 0) {
+        vec_foreach(u, &r->unplaced) {
+            const struct plan_target *t = &r->in->targets[u->target];
+            struct twin *twin = u->moving || u->missing == PLAN_EVERY_GROUP ? NULL : twin_find(r, t);
+            if (twin != NULL) {
+                place_by_twin(r, u, twin);
+            }
+        }
+    }
+    vec_foreach(u, &r->unplaced) {
+        for (int d = 0; d < DIM_COUNT; d++) {
+            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
+            u->weight = weight > u->weight ? weight : u->weight;
+        }
+    }
+    if (r->unplaced.len > 1) {
+        qsort_r(r->unplaced.items, r->unplaced.len, sizeof(struct unplaced), unplaced_compare, r);
+    }
+    vec_foreach(u, &r->unplaced) {
+        if (!u->moving && u->missing > 0) {
+            place_one(r, u);
+        }
+    }
+}
