@@ -19,11 +19,8 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command COMMANDS[] = {
-    {"appliance", NULL, cmd_role, "balancer, proxy and the shards of this machine in one process"},
-    {"run", NULL, cmd_role, "the role named in kvass.yaml"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"count", NULL, cmd_count, "count an exposition as Prometheus does"},
-    {"get", NULL, cmd_get, "shards, targets, moves or metrics of a running kvass"},
     {"version", NULL, cmd_version, "print the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

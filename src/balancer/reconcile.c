@@ -119,7 +119,9 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, int64
         move_end(r, a, MOVE_FINISHED, now_ms);
         break;
     case PLAN_MOVE_UNDO:
-        leave(r, e, (uint32_t)a->to, now_ms);
+        if (a->to >= 0) {
+            leave(r, e, (uint32_t)a->to, now_ms);
+        }
         if (a->from >= 0) {
             entry_set_owner(e, (uint32_t)a->from, OWNER_ASSIGNED, now_ms);
         }

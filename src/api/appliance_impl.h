@@ -1,0 +1,53 @@
+/* The appliance's inside, shared by appliance*.c. All of it belongs to the control thread. */
+#ifndef KVASS_API_APPLIANCE_IMPL_H
+#define KVASS_API_APPLIANCE_IMPL_H
+
+#include "api/appliance.h"
+#include "api/server.h"
+#include "discovery/discovery.h"
+#include "proxy/proxy.h"
+#include "shard/provider.h"
+
+#include <sys/stat.h>
+
+struct appliance {
+    const struct options *o;
+    struct loop *loop;
+    struct http_client *http;
+    struct promconf *conf;
+    struct discovery *discovery;
+    struct provider *provider;
+    struct reconcile *reconcile;
+    struct proxy *proxy;
+    struct proxy_table *table; /* the published one, for probes */
+    struct api_server *api;
+    struct api_view *view;     /* newest; rebuilt when older than VIEW_AGE_MS */
+    uint64_t table_generation;
+    char *stop_reason, *last_reload_error, *last_reload_diff;
+    char *state_path;
+    gid_t gid;
+    int lock_fd;
+    int64_t started_ms;        /* monotonic */
+    struct loop_timer *save_timer, *watch_timer, *notify_timer;
+    uv_signal_t signals[3];
+    bool ending;
+    struct stat config_stat;
+};
+
+
+/* appliance_table.c: one proxy table over all local shards */
+void appliance_publish(void *data);                                          /* builds and publishes it */
+void appliance_probe(void *data, const struct target *t);
+void appliance_on_record(void *data, const struct scrape_record *r);
+void appliance_set_stop_reason(void *data, const char *reason);
+
+/* appliance_state.c */
+void appliance_save(void *data);
+void appliance_restore(struct appliance *a);
+
+/* appliance_config.c */
+int appliance_reload(void *data, struct errctx *err);                        /* all or nothing */
+void appliance_watch_config(void *data);
+void appliance_limits(const struct options *o, struct plan_limits *ret);
+
+#endif

@@ -1,0 +1,55 @@
+/* The proxy table: what workers may scrape, over all local shards; built anew and published whenever an assignment or the
+ * configuration changes. */
+#include "api/appliance_impl.h"
+#include "base/log.h"
+#include "shard/local.h"
+
+static const struct logctx LOG = {NULL, "component", "appliance"};
+
+void appliance_publish(void *data)
+{
+    struct appliance *a = data;
+    size_t group_count;
+    const struct reconcile_group *groups = reconcile_groups(a->reconcile, &group_count);
+    if (a->conf == NULL) {
+        return;
+    }
+    struct proxy_table *t = proxy_table_new(a->conf, ++a->table_generation);
+    for (size_t i = 0; i < group_count; i++) {
+        vec_foreach(r, &groups[i].replicas)
+        {
+            size_t count;
+            const struct assignment *items = r->shard->ops->assignment(r->shard, &count);
+            proxy_table_add(t, r->shard->id, items, count);
+        }
+    }
+    proxy_table_set_stop_reason(t, a->stop_reason);
+    proxy_table_unref(a->table);
+    a->table = proxy_table_ref(t);
+    proxy_publish(a->proxy, t);
+}
+
+void appliance_probe(void *data, const struct target *t)
+{
+    struct appliance *a = data;
+    proxy_probe(a->proxy, a->table, t);
+}
+
+void appliance_on_record(void *data, const struct scrape_record *r)
+{
+    struct appliance *a = data;
+    struct shard *s = r->shard != NULL ? reconcile_shard_by_id(a->reconcile, r->shard) : NULL;
+    if (s != NULL) {
+        local_shard_record(s, r);
+    }
+    reconcile_record(a->reconcile, r);
+}
+
+void appliance_set_stop_reason(void *data, const char *reason)
+{
+    struct appliance *a = data;
+    free(a->stop_reason);
+    a->stop_reason = mem_strdup(reason);
+    log_warn(&LOG, reason[0] != '\0' ? "stop scraping" : "scrape again", "reason", reason);
+    appliance_publish(a);
+}
