@@ -162,7 +162,7 @@ class Appliance(Process):
                 f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
                 f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
                 f"--shard.prometheus-binary={PROMETHEUS}", *options]
-        super().__init__(args, os.path.join(directory, "kvass.log"), env={"KVASS_CONFIG": "", **(env or {})})
+        super().__init__(args, os.path.join(directory, "kvass.log"), env=env)
 
     def wait_ready(self, seconds=60):
         def ready():

@@ -1,0 +1,394 @@
+"""kvass appliance with real Prometheus children: bad input, restart safety, scaling, memory. The whole main job is scripts/demo."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from harness import KVASS, Appliance, Exporter, Prometheus, free_ports, http, query, scalar, wait_for
+
+SERIES = 2000
+
+
+def write(path, text):
+    with open(str(path) + ".new", "w") as f:
+        f.write(text)
+    os.rename(str(path) + ".new", path)
+
+
+def config(jobs, interval="1s"):
+    return json.dumps({"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs})
+
+
+def static_job(name, addresses, **more):
+    return {"job_name": name, "static_configs": [{"targets": addresses}], **more}
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Starts things and ends them again, last first."""
+    class World:
+        directory = str(tmp_path)
+        started = []
+
+        def exporter(self, *options, listeners=1):
+            e = Exporter(*options, listeners=listeners)
+            self.started.append(lambda: e.__exit__())
+            return e, [f"127.0.0.1:{p}" for p in e.ports]
+
+        def appliance(self, *options, **more):
+            a = Appliance(self.directory, os.path.join(self.directory, "prometheus.yml"),
+                          ["--coordinator.interval=1s", *options], **more)
+            self.started.append(a.stop)
+            return a
+
+        def configure(self, jobs, **more):
+            write(os.path.join(self.directory, "prometheus.yml"), config(jobs, **more))
+
+    w = World()
+    w.started = []
+    yield w
+    for stop in reversed(w.started):
+        stop()
+
+
+def all_up(kvass, count):
+    targets = kvass.targets()
+    return len(targets) == count and all(t["health"] == "up" and len(t["shards"]) == 1 for t in targets)
+
+
+def prometheus_value(kvass, expression):
+    """Sum of a query over all shards."""
+    values = [scalar(s["prometheusUrl"], expression) for s in kvass.shards()]
+    return sum(v for v in values if v is not None)
+
+
+# ---------------------------------------------------------------------------------------------------- the main job
+
+
+def test_spreads_counts_and_scales_down(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=4)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000", "--shard.max-idle-time=2s", "--move.cool-down=0s").wait_ready()
+    wait_for("two shards with two targets each", 90,
+             lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
+    for name, key in (("scrape_samples_scraped", "totalSeries"), ("scrape_samples_post_metric_relabeling", "series")):
+        wait_for(name, 30, lambda: prometheus_value(kvass, f"sum({name})") == 4 * SERIES)
+        assert sum(t[key] for t in kvass.targets()) == 4 * SERIES
+    ledger = kvass.get("/api/v1/ledger")
+    assert ledger["assigned"] == ledger["discovered"] == 4
+    # Two targets go: what is left fits on one shard, the other is drained by moves and removed.
+    world.configure([static_job("a", addresses[:2])])
+    assert http(kvass.url + "/-/reload", "POST", "")[0] == 200
+    wait_for("one shard", 150, lambda: len(kvass.shards()) == 1 and all_up(kvass, 2))
+
+
+def test_settled_system_writes_nothing(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("both up", 60, lambda: all_up(kvass, 2))
+    shard = os.path.join(kvass.store, "shards", "shard-0")
+    files = [os.path.join(d, f) for d, _, names in os.walk(shard) if "/data" not in d for f in names if f.endswith((".yml", ".json"))]
+    assert len(files) == 2
+    before = {f: os.stat(f).st_mtime_ns for f in files}
+    rounds = kvass.get("/api/v1/shards")["rounds"]
+    wait_for("five more rounds", 30, lambda: kvass.get("/api/v1/shards")["rounds"] >= rounds + 5)
+    assert {f: os.stat(f).st_mtime_ns for f in files} == before
+    for f in files:
+        assert os.stat(f).st_mode & 0o777 == 0o640
+
+
+# ---------------------------------------------------------------------------------------------------- restart safety
+
+
+def test_kill_9_of_the_appliance_keeps_the_assignment(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=4)
+    world.configure([static_job("a", addresses)])
+    options = ["--shard.max-series=6000"]
+    kvass = world.appliance(*options).wait_ready()
+    wait_for("settled", 90, lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
+    owners, children = kvass.owners(), kvass.child_pids()
+    assert len(children) == 2
+    for pause in (0.05, 0.4, 1.3):
+        kvass.kill(signal.SIGKILL)
+        kvass.child.wait()
+        kvass = world.appliance(*options, base_port=kvass.base_port, ports=kvass.ports)
+        time.sleep(pause)
+    kvass.wait_ready()
+    wait_for("settled again", 60, lambda: all_up(kvass, 4))
+    rounds = kvass.get("/api/v1/shards")["rounds"]
+    wait_for("a few more rounds", 30, lambda: kvass.get("/api/v1/shards")["rounds"] >= rounds + 4)
+    assert kvass.owners() == owners
+    assert kvass.child_pids() == children, "the children were adopted, not restarted"
+    assert kvass.moves() == []
+
+
+def test_kill_9_while_it_grows_loses_no_target(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=6)
+    world.configure([static_job("a", addresses)])
+    options = ["--shard.max-series=6000"]
+    kvass = world.appliance(*options)
+    for pause in (0.3, 1.0, 2.0, 3.0):
+        time.sleep(pause)
+        kvass.kill(signal.SIGKILL)
+        kvass.child.wait()
+        kvass = world.appliance(*options, base_port=kvass.base_port, ports=kvass.ports)
+    kvass.wait_ready()
+    wait_for("every target up on exactly one shard", 120, lambda: all_up(kvass, 6))
+    wait_for("every series stored", 60, lambda: prometheus_value(kvass, "sum(scrape_samples_scraped == 2000)") >= 6 * SERIES)
+
+
+def test_a_torn_state_file_is_set_aside(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+    kvass.kill(signal.SIGKILL)
+    kvass.child.wait()
+    state = os.path.join(kvass.store, "state")
+    with open(state, "r+b") as f:
+        f.truncate(os.path.getsize(state) // 2)
+    kvass = world.appliance("--shard.max-series=6000", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
+    wait_for("up again", 60, lambda: all_up(kvass, 1))
+    assert any(name.startswith("state.bad") for name in os.listdir(kvass.store))
+
+
+def test_sigterm_ends_in_order_and_can_keep_the_children(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000", "--shard.on-exit=keep").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+    children = kvass.child_pids()
+    kvass.kill(signal.SIGTERM)
+    assert kvass.child.wait(30) == 0
+    assert kvass.child_pids() == children
+    kvass = world.appliance("--shard.max-series=6000", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
+    wait_for("adopted", 60, lambda: all_up(kvass, 1))
+    assert kvass.child_pids() == children
+    kvass.kill(signal.SIGTERM)
+    assert kvass.child.wait(60) == 0
+    assert kvass.child_pids() == {}
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_bad_configuration_at_start_is_one_line(world):
+    write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs:\n  - job_name: a\n    relabel_configs:\n      - action: kep\n")
+    kvass = world.appliance("--shard.max-series=6000")
+    assert kvass.child.wait(20) == 1
+    [line] = [x for x in kvass.output().splitlines() if "level=error" in x and "op=start" in x]
+    assert "prometheus.yml:4:" in line and "kep" in line and "keep" in line
+    assert kvass.child_pids() == {}
+
+
+def test_a_bad_reload_changes_nothing(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+    before = kvass.get("/api/v1/status/config")
+    write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs:\n  - job_name: [a\n")
+    status, text = http(kvass.url + "/-/reload", "POST", "")
+    assert status == 500 and "prometheus.yml:" in text
+    assert kvass.get("/api/v1/status/config") == before
+    assert "prometheus.yml:" in kvass.get("/api/v1/status/reload")["error"]
+    assert "kvass_configgen_reload_successful 0" in http(kvass.url + "/metrics")[1]
+    assert all_up(kvass, 1)
+    # SIGHUP with a good file heals it, and says what changed.
+    world.configure([static_job("a", addresses), static_job("b", addresses)])
+    kvass.kill(signal.SIGHUP)
+    wait_for("job b", 60, lambda: all_up(kvass, 2))
+    assert kvass.get("/api/v1/status/reload")["error"] == ""
+    assert "added job 'b'" in kvass.get("/api/v1/status/reload")["changes"]
+
+
+def test_an_unreadable_target_file_keeps_the_last_list(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    targets = os.path.join(world.directory, "t.json")
+    write(targets, json.dumps([{"targets": addresses}]))
+    world.configure([{"job_name": "a", "file_sd_configs": [{"files": [targets]}]}])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("both up", 60, lambda: all_up(kvass, 2))
+    write(targets, '[{"targets": ["x:1"')
+    wait_for("a log line that says so", 20, lambda: any(
+        "t.json" in x and ("level=warn" in x or "level=error" in x) for x in kvass.output().splitlines()))
+    wait_for("a metric that says so", 20, lambda: any(
+        x.startswith("kvass_discovery_") and "fail" in x.split("{")[0] and float(x.split()[-1]) > 0
+        for x in http(kvass.url + "/metrics")[1].splitlines() if not x.startswith("#")))
+    assert all_up(kvass, 2)
+    write(targets, json.dumps([{"targets": addresses[:1]}]))
+    wait_for("the good list to be taken", 60, lambda: len(kvass.targets()) == 1)
+
+
+FAULTS = {
+    "html": ("/metrics?fault=html", ""),
+    "404": ("/metrics?fault=status:404", "404"),
+    "half body": ("/metrics?fault=half_body", ""),
+    "endless": ("/metrics?fault=endless", ""),
+    "nothing": ("/metrics?fault=nothing", ""),
+    "stall": ("/metrics?fault=stall", ""),
+}
+
+
+def test_bad_targets_are_down_with_the_true_reason_and_alone(world):
+    exporter, addresses = world.exporter("--series=100")
+    jobs = [static_job("good", addresses)]
+    for name, (path, _) in FAULTS.items():
+        base, _, value = path.partition("?")
+        key, _, fault = value.partition("=")
+        jobs.append(static_job(name, addresses, metrics_path=base, params={key: [fault]}))
+    dead = free_ports(1)[0]
+    jobs.append(static_job("refused", [f"127.0.0.1:{dead}"]))
+    world.configure(jobs)
+    kvass = world.appliance("--shard.max-series=60000").wait_ready()
+    wait_for("all placed", 90, lambda: all(len(t["shards"]) == 1 for t in kvass.targets()) and len(kvass.targets()) == len(jobs))
+
+    def judged():
+        by_job = {t["scrapePool"]: t for t in kvass.targets()}
+        return all(by_job[j["job_name"]]["health"] == ("up" if j["job_name"] == "good" else "down") for j in jobs)
+
+    wait_for("each bad target down, the good one up", 60, judged)
+    prometheus = kvass.shards()[0]["prometheusUrl"]
+    wait_for("Prometheus to agree", 60, lambda: {m["job"]: v for m, v in query(prometheus, "up")} ==
+             {j["job_name"]: "1" if j["job_name"] == "good" else "0" for j in jobs})
+    errors = {t["scrapePool"]: t["lastError"] for t in kvass.targets()}
+    print(json.dumps(errors, indent=1))
+    assert errors["good"] == ""
+    assert "404" in errors["404"]
+    assert all(errors[j["job_name"]] for j in jobs if j["job_name"] != "good")
+    assert "refused" in errors["refused"].lower() or "connect" in errors["refused"].lower()
+    # Prometheus' own page carries kvass' reason for those that failed before a byte was sent.
+    theirs = {t["scrapePool"]: t["lastError"] for t in json.loads(http(prometheus + "/api/v1/targets")[1])["data"]["activeTargets"]}
+    assert "404" in theirs["404"]
+    assert all(theirs[j["job_name"]] for j in jobs if j["job_name"] != "good")
+    # Nothing broken is counted as a good scrape.
+    assert scalar(prometheus, 'max_over_time(up{job="good"}[20s])') == 1
+
+
+def test_a_port_in_use_is_said_at_start(world):
+    world.configure([])
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        taken = s.getsockname()[1]
+        kvass = world.appliance("--shard.max-series=6000", ports=[free_ports(1)[0], taken])
+        assert kvass.child.wait(20) == 1
+    [line] = [x for x in kvass.output().splitlines() if "op=start" in x]
+    assert f"127.0.0.1:{taken}" in line and "web.proxy-addr" in line
+
+
+def test_a_missing_prometheus_is_said(world):
+    world.configure([])
+    kvass = world.appliance("--shard.max-series=6000", "--shard.prometheus-binary=/nonexistent/prometheus")
+    assert kvass.child.wait(20) == 1
+    [line] = [x for x in kvass.output().splitlines() if "op=start" in x]
+    assert "/nonexistent/prometheus" in line
+
+
+def test_two_appliances_do_not_share_a_store(world):
+    world.configure([])
+    world.appliance("--shard.max-series=6000").wait_ready()
+    second = world.appliance("--shard.max-series=6000")
+    assert second.child.wait(20) == 1
+    assert "lock" in second.output()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small tmpfs")
+def test_a_full_disk_degrades_and_is_said(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    store = os.path.join(world.directory, "store")
+    os.makedirs(store)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", store], check=True)
+    world.started.append(lambda: subprocess.run(["umount", "-l", store], check=True))
+    targets = os.path.join(world.directory, "t.json")
+    write(targets, json.dumps([{"targets": addresses[:1]}]))
+    world.configure([{"job_name": "a", "file_sd_configs": [{"files": [targets]}]}])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+    filler = os.path.join(store, "filler")
+    with pytest.raises(OSError):
+        with open(filler, "wb") as f:
+            while True:
+                f.write(b"x" * 65536)
+                f.flush()
+    write(targets, json.dumps([{"targets": addresses}]))
+    wait_for("a log line that says so", 60, lambda: "No space left on device" in kvass.output())
+    assert kvass.running() and http(kvass.url + "/-/healthy")[0] == 200
+    os.unlink(filler)
+    wait_for("both up once there is room", 120, lambda: all_up(kvass, 2))
+
+
+# ---------------------------------------------------------------------------------------------------- memory
+
+
+def resident_kb(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_memory_is_constant_while_a_50_mb_body_streams(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("small", addresses),
+                     static_job("big", addresses, params={"size": [str(50 << 20)]}, scrape_timeout="20s", scrape_interval="20s",
+                                sample_limit=1)])
+    kvass = world.appliance("--shard.max-series=6000000").wait_ready()
+    wait_for("the small one up", 60, lambda: any(t["scrapePool"] == "small" and t["health"] == "up" for t in kvass.targets()))
+    before = resident_kb(kvass.pid)
+    peak = 0
+
+    def scraped_twice():
+        nonlocal peak
+        peak = max(peak, resident_kb(kvass.pid))
+        return exporter.stats()["scrapes"] > 0 and any(
+            t["scrapePool"] == "big" and t["totalSeries"] > 800000 or "limit" in t["lastError"]
+            for t in kvass.targets() if t["scrapePool"] == "big")
+
+    wait_for("the big one to be scraped", 90, scraped_twice, 0.02)
+    print(f"RSS before {before} kB, peak {peak} kB")
+    # 50 MiB held anywhere would show; a scrape may keep 512 kB plus its buffers.
+    assert peak - before < 8 * 1024
+
+
+# ---------------------------------------------------------------------------------------------------- tools
+
+
+def test_get_shows_tables_and_json(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+
+    def get(*words):
+        return subprocess.run([KVASS, "get", *words, f"--server={kvass.url}"], capture_output=True, text=True, timeout=30)
+
+    shards = get("shards")
+    assert shards.returncode == 0 and "shard-0" in shards.stdout and "ready" in shards.stdout and "\033" not in shards.stdout
+    assert json.loads(get("targets", "-o", "json").stdout)["data"]["activeTargets"][0]["health"] == "up"
+    assert "kvass_build_info" in get("metrics").stdout
+    assert get("moves").returncode == 0
+    assert get("nonsense").returncode == 2
+    assert subprocess.run([KVASS, "get", "shards", "--server=http://127.0.0.1:1"], capture_output=True).returncode == 1
+
+
+def test_the_querier_sees_all_and_stop_scraping_stops(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=4)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("two shards", 90, lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
+    write(os.path.join(world.directory, "querier.yml"), http(kvass.url + "/api/v1/querier/config")[1])
+    querier = Prometheus(os.path.join(world.directory, "querier"), os.path.join(world.directory, "querier.yml"))
+    world.started.append(querier.stop)
+    querier.wait_ready()
+    wait_for("all series in one query", 60, lambda: scalar(querier.url, "sum(scrape_samples_scraped)") == 4 * SERIES)
+    body = json.dumps({"stopScrapeReason": "maintenance"})
+    assert http(kvass.url + "/api/v1/status/extra_config", "POST", body)[0] == 200
+    before = exporter.stats()["scrapes"]
+    time.sleep(3)
+    assert exporter.stats()["scrapes"] <= before + 4
+    wait_for("up to be 0", 30, lambda: scalar(querier.url, "max(up)") == 0)
+    assert http(kvass.url + "/api/v1/status/extra_config", "POST", '{"stopScrapeReason":""}')[0] == 200
+    wait_for("up to be 1", 30, lambda: scalar(querier.url, "min(up)") == 1)
