@@ -382,14 +382,6 @@ void exchange_begin(struct exchange_env *env, h2o_req_t *req)
         http_respond_error(x, 414, "bad_data", "request target too long");
         return;
     }
-    if (head_bytes(req) > HTTP_HEAD_BYTES_MAX) {
-        http_respond_error(x, 431, "bad_data", "request head too large");
-        return;
-    }
-    if (req->entity.len > env->body_bytes_max) {
-        http_respond_error(x, 413, "too_large", "request body too large");
-        return;
-    }
     if (x->method[0] == '\0' || strcmp(x->method, "CONNECT") == 0 || view_is(target, "*")) {
         req->http1_is_persistent = 0;
         http_respond_error(x, 405, "method_not_allowed", "method not allowed");
@@ -398,6 +390,14 @@ void exchange_begin(struct exchange_env *env, h2o_req_t *req)
     struct view query;
     if (!http_target_split(target, x->arena, &x->path, &query)) {
         http_respond_error(x, 400, "bad_data", "bad request target");
+        return;
+    }
+    if (head_bytes(req) > HTTP_HEAD_BYTES_MAX) {
+        http_respond_error(x, 431, "bad_data", "request head too large");
+        return;
+    }
+    if (req->entity.len > env->body_bytes_max) {
+        http_respond_error(x, 413, "too_large", "request body too large");
         return;
     }
     x->query = query.base != NULL ? arena_view(x->arena, query) : query;
