@@ -1,25 +1,31 @@
-/* One libcurl multi on one libuv loop (multi_socket, one inner epoll fd under one uv_poll: variant a' of the measurements in
- * docs/). One per thread; easy handles never cross threads. curl_net_init once, before threads. */
+/* One libcurl multi on one libuv loop: multi_socket through one inner epoll fd under one uv_poll. One per thread; easy handles
+ * never cross threads. curl_net_init once, before threads.
+ *
+ * Rules for callers: nothing that removes, adds or resumes a transfer from inside a curl callback (write, header, ...):
+ * record what happened and act in `flush` or `on_done`. CURLOPT_PRIVATE belongs to this file. */
 #ifndef KVASS_NET_CURL_LOOP_H
 #define KVASS_NET_CURL_LOOP_H
 
 #include <curl/curl.h>
 #include <uv.h>
 
-void curl_net_init(void);
+void curl_net_init(void); /* also ignores SIGPIPE, which TLS writes may raise */
 
 struct curl_loop;
 
 struct curl_loop_conf {
-    long max_connections;      /* kept open in all (CURLMOPT_MAXCONNECTS) */
+    long max_connections;      /* kept open in all (CURLMOPT_MAXCONNECTS); 0 = libcurl's four times the transfers under way */
     long max_host_connections; /* 0 = no limit */
 };
 
 struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf);
-void curl_loop_free(struct curl_loop **cl); /* all transfers must have ended or been removed */
 
-/* An easy handle with the constant options set (NOSIGNAL, no CApath, sockets tracked, protocols http and https, no env proxy).
- * Give it back with curl_loop_easy_put; handles are pooled and reset. */
+/* All transfers must have ended or been cancelled and all handles given back. Memory goes once the loop has run the close
+ * callbacks. */
+void curl_loop_free(struct curl_loop **cl);
+
+/* An easy handle with the constant options set (NOSIGNAL, no CApath, sockets tracked, protocols http and https, no env proxy,
+ * HTTP/1.1, no redirects). Give it back with curl_loop_easy_put; handles are pooled and reset. */
 CURL *curl_loop_easy_get(struct curl_loop *cl);
 void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
 
@@ -30,8 +36,15 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
 /* Ends a running transfer without calling on_done. Not from inside a curl callback. */
 void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
 
+/* Resumes a transfer whose write callback paused it (accept the data, then curl_easy_pause(easy, CURLPAUSE_RECV)). Held-back bytes
+ * may reach the write callback before this returns; `flush` runs soon after in any case. Not from inside a curl callback. */
+void curl_loop_resume(struct curl_loop *cl, CURL *easy);
+
 /* `flush` runs after every batch of socket events, before the on_done calls of that batch: the place to send on what the
  * write callbacks collected (no h2o_send from inside curl callbacks). */
 void curl_loop_on_flush(struct curl_loop *cl, void (*flush)(void *data), void *data);
+
+/* What went wrong with a transfer that ended with code, in libcurl's most specific words; valid until the handle is put back. */
+const char *curl_loop_error(CURL *easy, CURLcode code);
 
 #endif
