@@ -30,7 +30,8 @@ int64_t explore_next_due_ms(const struct explore *e); /* -1 = nothing waits */
 void explore_result(struct explore *e, const struct scrape_record *r, int64_t now_ms);
 
 enum explore_verdict { EXPLORE_UNKNOWN, EXPLORE_WAITING, EXPLORE_DONE, EXPLORE_FAILED };
-/* DONE: *ret_series and *ret_scraped are set. FAILED: attempts used up, estimate it. */
+/* DONE: *ret_series and *ret_scraped are set. FAILED: attempts used up, estimate it. ret_error (may be NULL): of the last failure, ""
+ * when there was none or a success came after it. An expired result answers until its next probe has ended. */
 enum explore_verdict explore_verdict(const struct explore *e, const char *job, uint64_t hash, uint64_t *ret_series,
                                      uint64_t *ret_scraped, char ret_error[SCRAPE_ERROR_MAX]);
 
