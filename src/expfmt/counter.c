@@ -6,6 +6,7 @@
  * overlong line the same for every split. Nothing here may depend on where a piece ends. */
 #include "expfmt/counter_impl.h"
 #include "expfmt/openmetrics.h"
+#include "expfmt/protobuf.h"
 
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -29,6 +30,9 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->needs_sets = limits || (rules && !c->name_rules);
     c->needs_names = conf->by_family || c->name_rules;
     bytes_init(&c->carry, c->conf.line_bytes_max + 1);
+    bytes_init(&c->protobuf.name, c->conf.line_bytes_max);
+    bytes_init(&c->protobuf.unit, c->conf.line_bytes_max);
+    bytes_init(&c->protobuf.sample_name, c->conf.line_bytes_max + 64);
     families_init(&c->families);
     c->arena = arena_new();
     labels_builder_init(&c->builder, c->arena);
@@ -42,6 +46,9 @@ void counter_free(struct counter **c)
     }
     MAGIC_CHECK(*c, COUNTER_MAGIC);
     bytes_done(&(*c)->carry);
+    bytes_done(&(*c)->protobuf.name);
+    bytes_done(&(*c)->protobuf.unit);
+    bytes_done(&(*c)->protobuf.sample_name);
     sample_done(&(*c)->sample);
     families_done(&(*c)->families);
     series_done(*c);
@@ -63,6 +70,7 @@ void counter_start(struct counter *c, enum exposition_format format, const struc
     line_end_init(&c->line_end, c->conf.major);
     c->text = (struct text_state){c->conf.major, SAMPLE_TYPE_OTHER};
     families_begin(&c->families);
+    protobuf_start(c);
 }
 
 static int judge_line(struct counter *c, const char *base, size_t len, struct line *line, struct errctx *err)
@@ -197,6 +205,9 @@ static int feed_body(struct counter *c, const char *base, size_t len, struct err
         c->result.scraped = c->result.series = 0;
         return errctx_set(err, ERR_LIMIT, "body size limit exceeded");
     }
+    if (c->format == EXPOSITION_PROTOBUF) {
+        return protobuf_feed(c, base, len, err);
+    }
     return c->ended ? data_after_end(c, err) : feed_lines(c, base, len, err);
 }
 
@@ -205,7 +216,7 @@ int counter_feed(struct counter *c, const char *base, size_t len, struct errctx 
     MAGIC_CHECK(c, COUNTER_MAGIC);
     c->result.body_bytes += len;
     if (c->error.code == 0 && len > 0) {
-        feed_body(c, base, len, &c->error);
+        c->error.code = feed_body(c, base, len, &c->error);
     }
     return c->error.code == 0 ? 0 : errctx_set(err, c->error.code, "%s", c->error.msg);
 }
@@ -238,14 +249,26 @@ static int finish_text(struct counter *c, struct errctx *err)
     return rc;
 }
 
+static int finish_body(struct counter *c, struct errctx *err)
+{
+    switch (c->format) {
+    case EXPOSITION_PROTOBUF:
+        return protobuf_finish(c, err);
+    case EXPOSITION_OPENMETRICS:
+        return finish_openmetrics(c, err);
+    default:
+        return finish_text(c, err);
+    }
+}
+
 int counter_finish(struct counter *c, struct counter_result *ret, struct errctx *err)
 {
     MAGIC_CHECK(c, COUNTER_MAGIC);
     if (c->conf.body_size_limit != 0 && c->result.body_bytes >= c->conf.body_size_limit) {
         c->error.code = 0; /* Prometheus would not have begun to parse */
-        feed_body(c, NULL, 0, &c->error);
+        c->error.code = feed_body(c, NULL, 0, &c->error);
     } else if (c->error.code == 0) {
-        c->error.code = c->format == EXPOSITION_TEXT ? finish_text(c, &c->error) : finish_openmetrics(c, &c->error);
+        c->error.code = finish_body(c, &c->error);
     }
     if (c->error.code == 0 && c->conf.sample_limit != 0 && c->result.series - c->stale_samples > c->conf.sample_limit) {
         errctx_set(&c->error, ERR_INVALID, "sample limit exceeded");

@@ -1,5 +1,83 @@
 """Exposition bodies for the tests of `kvass count`: rows of the reference tables, and generated and mutated ones."""
 import random
+import struct
+
+
+def varint(n):
+    out = b""
+    n &= (1 << 64) - 1
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def zigzag(n):
+    return (n << 1) ^ (n >> 63)
+
+
+def field(number, value):
+    """int: varint, float: fixed64, str or bytes: length-delimited."""
+    if isinstance(value, float):
+        return varint(number << 3 | 1) + struct.pack("<d", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def label(name, value):
+    return field(1, field(1, name) + field(2, value))
+
+
+def family(name, kind, *metrics, help="h"):
+    message = field(1, name) + field(2, help) + field(3, kind) + b"".join(field(4, m) for m in metrics)
+    return varint(len(message)) + message
+
+
+COUNTER, GAUGE, SUMMARY, UNTYPED, HISTOGRAM, GAUGE_HISTOGRAM = range(6)
+
+
+def bucket(bound, count):
+    return field(3, field(1, count) + field(2, bound))
+
+
+def histogram(*buckets, count=3, total=1.5, more=b""):
+    return field(7, field(1, count) + field(2, total) + b"".join(bucket(b, i) for i, b in enumerate(buckets)) + more)
+
+
+def native(spans=((0, 2),), deltas=(1, 1), count=3, total=1.5):
+    more = b"".join(field(12, field(1, zigzag(o)) + field(2, n)) for o, n in spans)
+    more += field(13, b"".join(varint(zigzag(d)) for d in deltas))
+    return histogram(count=count, total=total, more=field(5, zigzag(3)) + more)
+
+
+INF = float("inf")
+SOME_COUNTER = family("c_total", COUNTER, label("x", "1") + field(3, field(1, 5.0)), label("x", "2") + field(3, field(1, 6.0)))
+PROTOBUF_ROWS = [
+    b"", SOME_COUNTER, SOME_COUNTER * 2, SOME_COUNTER[:-1], b"\x00", b"\x80", b"\x80\x80\x80\x80\x80\x01", b"\xff\xff\xff\xff\x0f",
+    SOME_COUNTER + b"\x05abc", family("g", GAUGE, field(2, field(1, 1.0))), family("g", GAUGE, field(2, b"")), family("g", GAUGE, b""),
+    family("u", UNTYPED, field(5, field(1, 1.0)) + field(6, 0)), family("g", GAUGE, field(3, field(1, 1.0))), family("g", GAUGE),
+    family("g-x", GAUGE), family("g-x", GAUGE, b""), SOME_COUNTER + family("", GAUGE, b""), family("g", 6, b""),
+    SOME_COUNTER + family("g", 77, b""), family("g", GAUGE, b"", help=b"\xff"), family("g", GAUGE, b"", help=b""),
+    family("s", SUMMARY, field(4, field(1, 3) + field(2, 1.0))),
+    family("s", SUMMARY, field(4, field(1, 3) + field(3, field(1, 0.5) + field(2, 1.0)) + field(3, field(1, 0.9)))),
+    family("h", HISTOGRAM, histogram()), family("h", HISTOGRAM, histogram(0.1, 1.0)), family("h", HISTOGRAM, histogram(0.1, 1.0, INF)),
+    family("h", HISTOGRAM, histogram(0.1, INF, 1.0)), family("h", HISTOGRAM, histogram(1e6, 1e-7, 123456.0, 1234567.0)),
+    family("h", GAUGE_HISTOGRAM, histogram(0.1, 1.0)), family("h", HISTOGRAM, native()), family("h", HISTOGRAM, b"", native()),
+    family("h", HISTOGRAM, native(), histogram(1.0)), family("h", HISTOGRAM, native(spans=((0, 3),))),
+    family("h", HISTOGRAM, native(deltas=(1, -2))), family("h", HISTOGRAM, native(count=2)),
+    family("h", HISTOGRAM, native(spans=((0, 1), (-1, 1)))), family("h", HISTOGRAM, native(), native(), native()),
+    family("c", COUNTER, label("x", "1") + field(3, field(1, 5.0) + field(2, label("t", "1") + field(2, 1.0) + field(3, field(1, 5))))),
+    family("c", COUNTER, label("x", "1") + label("x", "2")), family("c", COUNTER, label("1x", "1")),
+    SOME_COUNTER + family("c", COUNTER, label("a", "1"), label("1x", "1"), label("b", "1")), family("c", COUNTER, label("x", b"\xff")),
+    family("c", COUNTER, label("__name__", "x")), family("c", COUNTER, label("x", "")), family("c", COUNTER, field(1, field(2, "1"))),
+    family("c", COUNTER, field(9, "x") + field(20, 5) + field(21, 1.5)), family("c", COUNTER, field(1, 5)), family("c", COUNTER, field(6, "x")),
+    family("c", COUNTER, field(3, field(1, 5))), family("c", COUNTER, b"\x1b\x08\x01\x1c"), family("c", COUNTER, b"\x7b\x08\x01\x7c"),
+    family("c", COUNTER, b"\x07"), family("c", COUNTER, b"\x00"), family("c", COUNTER, b"\x1c"), family("c", COUNTER, field(6, -5)),
+    varint(len(field(1, "c") + field(4, b"") * 3 + field(3, GAUGE))) + field(1, "c") + field(4, b"") * 3 + field(3, GAUGE),
+    varint(len(field(4, b"") + field(1, "c"))) + field(4, b"") + field(1, "c"), family("c", COUNTER, field(3, b"") + field(3, field(1, 5.0))),
+]
 
 TEXT_ROWS = [
     b"a 1", b"a 1\n", b"\n", b"\n\n \t\n", b"# x\n#y\n", b"", b'a{x="1",} 1\n', b"a{} 1\n", b'a {x="1"} 1\n', b'a{x="1"}1\n',
@@ -113,6 +191,18 @@ def mutate(rng, body):
         else:
             body = body[:at]
     return body
+
+
+def generate_protobuf(seed, count):
+    rng = random.Random(seed)
+    bodies = []
+    for _ in range(count):
+        body = b"".join(rng.choice(PROTOBUF_ROWS[8:] if rng.random() < 0.3 else PROTOBUF_ROWS[9:12]) for _ in range(rng.choice([1, 2, 4])))
+        if rng.random() < 0.5 and body:
+            at = rng.randrange(len(body))
+            body = body[:at] + bytes([rng.choice([0, 1, 8, 10, 26, 34, 58, 127, 128, 255])]) + body[at + rng.choice([0, 1]):]
+        bodies.append(body)
+    return bodies
 
 
 def generate(seed, count, openmetrics=False):

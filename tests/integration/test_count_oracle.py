@@ -21,6 +21,7 @@ PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS") or shutil.which("prometheus
 KVASS = pathlib.Path(os.environ.get("top_builddir", ".")) / "kvass"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 WAIT_S = 300 if LONG else 60
 
 
@@ -156,10 +157,12 @@ pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus binary
 
 
 def test_tables(tmp_path):
-    compare(tmp_path, [(b, TEXT) for b in count_bodies.TEXT_ROWS] + [(b, OPENMETRICS) for b in count_bodies.OPENMETRICS_ROWS])
+    compare(tmp_path, [(b, TEXT) for b in count_bodies.TEXT_ROWS] + [(b, OPENMETRICS) for b in count_bodies.OPENMETRICS_ROWS] +
+            [(b, PROTOBUF) for b in count_bodies.PROTOBUF_ROWS])
 
 
 def test_generated(tmp_path):
-    text, openmetrics = (3000, 1500) if LONG else (250, 120)
+    text, openmetrics, protobuf = (3000, 1500, 800) if LONG else (250, 120, 60)
     compare(tmp_path, [(b, TEXT) for b in count_bodies.generate(42, text)] +
-            [(b, OPENMETRICS) for b in count_bodies.generate(43, openmetrics, openmetrics=True)])
+            [(b, OPENMETRICS) for b in count_bodies.generate(43, openmetrics, openmetrics=True)] +
+            [(b, PROTOBUF) for b in count_bodies.generate_protobuf(44, protobuf)])
