@@ -8,21 +8,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define READ_BYTES 65536
+#define TARGET_LABELS_MAX 512
 #define OUTPUT_BYTES_MAX ((size_t)64 << 20)
 
 struct count_options {
-    const char *content_type, *mode, *version, *encoding;
+    const char *content_type, *mode, *version, *encoding, *labels;
     bool by_metric;
 };
 
 struct count_setup {
     struct counter_conf conf;
     enum content_encoding encoding;
+    struct labels *target; /* NULL: none */
 };
 
 struct count_answer {
@@ -36,6 +39,28 @@ static int setup_fail(const char *option, const char *value, const char *accepte
 {
     fprintf(stderr, "kvass: count: --%s=%s: want %s\n", option, value, accepted);
     return ERR_INVALID;
+}
+
+/* {"job":"node",...} */
+static int labels_read(const char *text, struct labels **ret)
+{
+    struct label items[TARGET_LABELS_MAX];
+    size_t count = 0;
+    const char *name;
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *value;
+    int rc = json_is_object(root) ? 0 : ERR_PARSE;
+    json_object_foreach(root, name, value) {
+        if (!json_is_string(value) || count == TARGET_LABELS_MAX) {
+            rc = ERR_PARSE;
+            break;
+        }
+        items[count++] = (struct label){view_of(name), view_make(json_string_value(value), json_string_length(value))};
+    }
+    if (rc == 0) {
+        *ret = labels_make(items, count);
+    }
+    json_decref(root);
+    return rc;
 }
 
 static int setup_read(const struct count_options *o, struct count_setup *ret)
@@ -53,6 +78,10 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
     ret->conf.native_histograms = ret->conf.major == PROMETHEUS_3;
     if (!content_encoding_parse(view_of(o->encoding), &ret->encoding)) {
         return setup_fail("encoding", o->encoding, "identity, gzip or zstd");
+    }
+    ret->target = NULL;
+    if (o->labels != NULL && labels_read(o->labels, &ret->target) != 0) {
+        return setup_fail("labels", o->labels, "a JSON object of strings");
     }
     return 0;
 }
@@ -88,7 +117,7 @@ static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx
 static void count_body(int fd, const struct count_setup *setup, struct counter *c, struct count_answer *a)
 {
     struct decoder *d = setup->encoding != ENCODING_IDENTITY ? decoder_new(setup->encoding) : NULL;
-    counter_start(c, a->format, NULL);
+    counter_start(c, a->format, setup->target);
     if (read_body(fd, d, c, &a->error) == 0) {
         a->error.code = counter_finish(c, &a->result, &a->error);
     }
@@ -150,14 +179,15 @@ static int count_file(const char *path, const struct count_options *o, const str
 
 int cmd_count(int argc, char **argv)
 {
-    struct count_options o = {"text/plain", "strict", "2.x", "identity", false};
+    struct count_options o = {"text/plain", "strict", "2.x", "identity", NULL, false};
     const char *file = NULL;
-    struct count_setup setup;
+    struct count_setup setup = {0};
     const struct arg_spec specs[] = {
         {"content-type", "TYPE", &o.content_type, NULL, "Content-Type of the body (default text/plain)"},
         {"mode", "MODE", &o.mode, NULL, "strict (default): refuse what Prometheus refuses; fast: count only"},
         {"prometheus.version", "V", &o.version, NULL, "2.x (default) or 3.x: whose rules"},
         {"encoding", "NAME", &o.encoding, NULL, "identity (default), gzip or zstd"},
+        {"labels", "JSON", &o.labels, NULL, "labels of the target, which are merged into every series"},
         {"by-metric", NULL, NULL, &o.by_metric, "figures per metric name"},
     };
     static const struct command_help help = {
@@ -170,5 +200,7 @@ int cmd_count(int argc, char **argv)
     if (count < 0) {
         return count == -2 ? 0 : EXIT_USAGE;
     }
-    return setup_read(&o, &setup) == 0 ? count_file(file, &o, &setup) : EXIT_USAGE;
+    int rc = setup_read(&o, &setup) == 0 ? count_file(file, &o, &setup) : EXIT_USAGE;
+    labels_unref(setup.target);
+    return rc;
 }

@@ -5,6 +5,8 @@
  * A line is allowed line_bytes_max bytes and the parser is shown no more than that, which is what makes the answer to an
  * overlong line the same for every split. Nothing here may depend on where a piece ends. */
 #include "expfmt/counter_impl.h"
+#include "expfmt/openmetrics.h"
+#include "expfmt/protobuf.h"
 
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -28,6 +30,9 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->needs_sets = limits || (rules && !c->name_rules);
     c->needs_names = conf->by_family || c->name_rules;
     bytes_init(&c->carry, c->conf.line_bytes_max + 1);
+    bytes_init(&c->protobuf.name, c->conf.line_bytes_max);
+    bytes_init(&c->protobuf.unit, c->conf.line_bytes_max);
+    bytes_init(&c->protobuf.sample_name, c->conf.line_bytes_max + 64);
     families_init(&c->families);
     c->arena = arena_new();
     labels_builder_init(&c->builder, c->arena);
@@ -41,6 +46,9 @@ void counter_free(struct counter **c)
     }
     MAGIC_CHECK(*c, COUNTER_MAGIC);
     bytes_done(&(*c)->carry);
+    bytes_done(&(*c)->protobuf.name);
+    bytes_done(&(*c)->protobuf.unit);
+    bytes_done(&(*c)->protobuf.sample_name);
     sample_done(&(*c)->sample);
     families_done(&(*c)->families);
     series_done(*c);
@@ -62,11 +70,13 @@ void counter_start(struct counter *c, enum exposition_format format, const struc
     line_end_init(&c->line_end, c->conf.major);
     c->text = (struct text_state){c->conf.major, SAMPLE_TYPE_OTHER};
     families_begin(&c->families);
+    protobuf_start(c);
 }
 
 static int judge_line(struct counter *c, const char *base, size_t len, struct line *line, struct errctx *err)
 {
-    int rc = text_parse_line(&c->text, base, len, &c->sample, line, err);
+    int rc = c->format == EXPOSITION_TEXT ? text_parse_line(&c->text, base, len, &c->sample, line, err)
+                                          : openmetrics_parse_line(&c->text, base, len, false, &c->sample, line, err);
     if (rc != 0) {
         return rc;
     }
@@ -121,7 +131,7 @@ static int count_lines(struct counter *c, const char *base, size_t len, size_t *
 
 static bool counts_only(const struct counter *c)
 {
-    return c->conf.mode == COUNT_FAST && !c->needs_sets && !c->needs_names;
+    return c->format == EXPOSITION_TEXT && c->conf.mode == COUNT_FAST && !c->needs_sets && !c->needs_names;
 }
 
 static int take_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
@@ -159,6 +169,12 @@ static int carry_feed(struct counter *c, const char *base, size_t len, size_t *r
     return answer != LINE_END_MORE || taken == room ? carry_drain(c, err) : 0;
 }
 
+/* Text just ignores it. */
+static int data_after_end(const struct counter *c, struct errctx *err)
+{
+    return c->format == EXPOSITION_TEXT ? 0 : errctx_set(err, ERR_PARSE, "unexpected data after # EOF");
+}
+
 static int feed_lines(struct counter *c, const char *base, size_t len, struct errctx *err)
 {
     size_t taken;
@@ -171,11 +187,11 @@ static int feed_lines(struct counter *c, const char *base, size_t len, struct er
         len -= taken;
     }
     if (len == 0 || c->ended) {
-        return 0;
+        return len > 0 ? data_after_end(c, err) : 0;
     }
     int rc = take_lines(c, base, len, &taken, err);
     if (rc != 0 || c->ended || taken == len) {
-        return rc;
+        return rc == 0 && taken < len ? data_after_end(c, err) : rc;
     }
     bytes_append(&c->carry, base + taken, len - taken);
     line_end_init(&c->line_end, c->conf.major);
@@ -189,7 +205,10 @@ static int feed_body(struct counter *c, const char *base, size_t len, struct err
         c->result.scraped = c->result.series = 0;
         return errctx_set(err, ERR_LIMIT, "body size limit exceeded");
     }
-    return c->ended ? 0 : feed_lines(c, base, len, err);
+    if (c->format == EXPOSITION_PROTOBUF) {
+        return protobuf_feed(c, base, len, err);
+    }
+    return c->ended ? data_after_end(c, err) : feed_lines(c, base, len, err);
 }
 
 int counter_feed(struct counter *c, const char *base, size_t len, struct errctx *err)
@@ -197,13 +216,24 @@ int counter_feed(struct counter *c, const char *base, size_t len, struct errctx 
     MAGIC_CHECK(c, COUNTER_MAGIC);
     c->result.body_bytes += len;
     if (c->error.code == 0 && len > 0) {
-        feed_body(c, base, len, &c->error);
+        c->error.code = feed_body(c, base, len, &c->error);
     }
     return c->error.code == 0 ? 0 : errctx_set(err, c->error.code, "%s", c->error.msg);
 }
 
-/* The last line may lack its LF: Prometheus' parser adds one. */
-static int finish_lines(struct counter *c, struct errctx *err)
+/* OpenMetrics: only "# EOF" may lack its LF. */
+static int finish_openmetrics(struct counter *c, struct errctx *err)
+{
+    struct line line;
+    bool empty = c->result.body_bytes == 0 && c->conf.major >= PROMETHEUS_3; /* 3.x takes it for an empty scrape */
+    if (c->ended || empty) {
+        return 0;
+    }
+    return openmetrics_parse_line(&c->text, c->carry.base, c->carry.len, true, &c->sample, &line, err);
+}
+
+/* Text: the last line may lack its LF, Prometheus' parser adds one. */
+static int finish_text(struct counter *c, struct errctx *err)
 {
     if (c->ended || c->carry.len == 0) {
         return 0;
@@ -219,14 +249,26 @@ static int finish_lines(struct counter *c, struct errctx *err)
     return rc;
 }
 
+static int finish_body(struct counter *c, struct errctx *err)
+{
+    switch (c->format) {
+    case EXPOSITION_PROTOBUF:
+        return protobuf_finish(c, err);
+    case EXPOSITION_OPENMETRICS:
+        return finish_openmetrics(c, err);
+    default:
+        return finish_text(c, err);
+    }
+}
+
 int counter_finish(struct counter *c, struct counter_result *ret, struct errctx *err)
 {
     MAGIC_CHECK(c, COUNTER_MAGIC);
     if (c->conf.body_size_limit != 0 && c->result.body_bytes >= c->conf.body_size_limit) {
         c->error.code = 0; /* Prometheus would not have begun to parse */
-        feed_body(c, NULL, 0, &c->error);
+        c->error.code = feed_body(c, NULL, 0, &c->error);
     } else if (c->error.code == 0) {
-        finish_lines(c, &c->error);
+        c->error.code = finish_body(c, &c->error);
     }
     if (c->error.code == 0 && c->conf.sample_limit != 0 && c->result.series - c->stale_samples > c->conf.sample_limit) {
         errctx_set(&c->error, ERR_INVALID, "sample limit exceeded");

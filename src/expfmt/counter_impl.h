@@ -8,6 +8,25 @@
 #include "expfmt/line_end.h"
 #include "expfmt/text.h"
 
+/* The metric family being walked. */
+struct protobuf_family {
+    struct view name, unit; /* in protobuf_walk's buffers */
+    uint64_t type;
+    uint64_t metrics;       /* seen so far */
+    bool help_valid;
+    bool native;            /* 2.x: the first Metric is a native histogram, so all are taken for one */
+};
+
+struct protobuf_walk {
+    uint64_t left;                /* bytes of a large family still to come; 0 between families */
+    size_t need;                  /* bytes the carry must have for the next step */
+    struct counter_result before; /* when the family began */
+    struct errctx pending;        /* error of a sample, waiting for the family's end */
+    struct protobuf_family family;
+    struct bytes name, unit;
+    struct bytes sample_name;
+};
+
 struct counter {
     uint32_t magic;
     struct counter_conf conf;
@@ -27,6 +46,7 @@ struct counter {
     struct line_end line_end;
     struct text_state text;
     struct sample sample;
+    struct protobuf_walk protobuf;
     struct families families;
 
     struct arena *arena; /* strings of one label set */

@@ -7,6 +7,7 @@
 #include "expfmt/merge.h"
 
 #include "base/mem.h"
+#include "expfmt/float_text.h"
 
 #include <stdlib.h>
 
@@ -56,6 +57,19 @@ static void sort_labels(struct sample_label *items, size_t count)
     }
 }
 
+/* 3.x spells the floats in le and quantile its own way before rules see them. */
+static void exposed_normalise(struct counter *c, size_t count)
+{
+    char buf[FLOAT_TEXT_MAX];
+    const char *label = c->text.type == SAMPLE_TYPE_HISTOGRAM ? "le" : "quantile";
+    for (size_t i = 1; i < count; i++) {
+        if (view_is(c->exposed[i].name, label)) {
+            struct view text = float_text_normalise(c->exposed[i].value, buf);
+            c->exposed[i].value = text.base != NULL ? arena_view(c->arena, text) : c->exposed[i].value;
+        }
+    }
+}
+
 static size_t exposed_fill(struct counter *c, const struct sample *sample)
 {
     size_t count = sample->label_count + 1;
@@ -70,6 +84,9 @@ static size_t exposed_fill(struct counter *c, const struct sample *sample)
     for (size_t i = 0; sample->escaped && i < count; i++) {
         c->exposed[i].name = unescape(c->arena, c->exposed[i].name);
         c->exposed[i].value = unescape(c->arena, c->exposed[i].value);
+    }
+    if (c->conf.major >= PROMETHEUS_3 && c->text.type != SAMPLE_TYPE_OTHER && c->format != EXPOSITION_PROTOBUF) {
+        exposed_normalise(c, count);
     }
     sort_labels(c->exposed, count);
     return count;

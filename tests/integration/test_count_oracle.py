@@ -1,0 +1,168 @@
+"""`kvass count` against a real Prometheus: many bodies served as many targets, three figures compared for each."""
+import http.server
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+import count_bodies
+
+LONG = os.environ.get("KVASS_LONG") == "1"
+PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS") or shutil.which("prometheus")
+KVASS = pathlib.Path(os.environ.get("top_builddir", ".")) / "kvass"
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+WAIT_S = 300 if LONG else 60
+
+
+def prometheus_major():
+    out = subprocess.run([PROMETHEUS, "--version"], capture_output=True, text=True, timeout=20)
+    return int(re.search(r"version (\d+)\.", out.stdout + out.stderr).group(1))
+
+
+class Exporter:
+    """Serves bodies[i] at /b/<i>."""
+
+    def __init__(self, bodies):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                body, content_type = bodies[int(self.path.rsplit("/", 1)[1])]
+                self.send_response(200)
+                if content_type:
+                    self.send_header("Content-Type", content_type)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 512
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.address = "127.0.0.1:%d" % self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Prometheus:
+    def __init__(self, folder, config):
+        self.port = free_port()
+        path = folder / "prometheus.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        self.log = open(folder / "prometheus.log", "wb")
+        self.process = subprocess.Popen(
+            [PROMETHEUS, "--config.file=%s" % path, "--storage.tsdb.path=%s" % (folder / "data"),
+             "--web.listen-address=127.0.0.1:%d" % self.port], stdout=self.log, stderr=self.log)
+
+    def query(self, text):
+        url = "http://127.0.0.1:%d/api/v1/query?query=%s" % (self.port, urllib.parse.quote(text))
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            result = json.load(answer)["data"]["result"]
+        return {(r["metric"]["job"], r["metric"]["instance"]): int(float(r["value"][1])) for r in result}
+
+    def wait_for(self, count):
+        """The three figures of each target, once all were scraped."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            try:
+                if len(self.query("scrape_series_added")) >= count:
+                    figures = [self.query(q) for q in
+                               ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling")]
+                    return {key: tuple(f[key] for f in figures) for key in figures[0]}
+            except OSError:
+                assert self.process.poll() is None, "prometheus ended"
+            time.sleep(0.3)
+        raise AssertionError("not all targets were scraped")
+
+    def errors(self):
+        url = "http://127.0.0.1:%d/api/v1/targets?state=active" % self.port
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return {(t["labels"]["job"], t["labels"]["instance"]): t["lastError"]
+                    for t in json.load(answer)["data"]["activeTargets"]}
+
+    def close(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def static_job(name, address, indexes, **more):
+    return dict(more, job_name=name, scrape_interval="4s", scrape_timeout="4s", static_configs=[
+        {"targets": [address], "labels": {"instance": str(i), "__metrics_path__": "/b/%d" % i}} for i in indexes])
+
+
+def count(folder, index, body, content_type, major, *more):
+    path = folder / ("body.%d" % index)
+    path.write_bytes(body)
+    done = subprocess.run([KVASS, "count", "--prometheus.version=%d.x" % major, "--content-type=%s" % content_type,
+                           "--labels=" + json.dumps({"job": "count", "instance": str(index)}), *more, path],
+                          capture_output=True, timeout=30)
+    answer = json.loads(done.stdout)
+    assert done.returncode == (0 if answer["error"] is None else 1)
+    return answer
+
+
+def compare(folder, cases):
+    major = prometheus_major()
+    exporter = Exporter(cases)
+    prometheus = Prometheus(folder, {"scrape_configs": [static_job("count", exporter.address, range(len(cases)))]})
+    differences = []
+    try:
+        figures = prometheus.wait_for(len(cases))
+        errors = prometheus.errors()
+        for i, (body, content_type) in enumerate(cases):
+            ours = count(folder, i, body, content_type, major)
+            got = (int(ours["error"] is None), ours["samples_scraped"], ours["samples_post_metric_relabeling"])
+            want = figures[("count", str(i))]
+            if got != want:
+                differences.append((body, content_type, "kvass", got, ours["error"], "prometheus", want, errors[("count", str(i))]))
+    finally:
+        prometheus.close()
+        exporter.close()
+    for d in differences[:20]:
+        print(d)
+    assert len(figures) == len(cases)
+    assert differences == []
+
+
+pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus binary")
+
+
+def test_tables(tmp_path):
+    compare(tmp_path, [(b, TEXT) for b in count_bodies.TEXT_ROWS] + [(b, OPENMETRICS) for b in count_bodies.OPENMETRICS_ROWS] +
+            [(b, PROTOBUF) for b in count_bodies.PROTOBUF_ROWS])
+
+
+def test_generated(tmp_path):
+    text, openmetrics, protobuf = (3000, 1500, 800) if LONG else (250, 120, 60)
+    compare(tmp_path, [(b, TEXT) for b in count_bodies.generate(42, text)] +
+            [(b, OPENMETRICS) for b in count_bodies.generate(43, openmetrics, openmetrics=True)] +
+            [(b, PROTOBUF) for b in count_bodies.generate_protobuf(44, protobuf)])
