@@ -17,9 +17,11 @@ struct target_group {
     size_t count;
 };
 
+/* Copies source and the array; takes over the references to common (NULL = none) and to the targets. */
 struct target_group *target_group_new(const char *source, struct labels *common, struct labels **targets, size_t count);
 struct target_group *target_group_ref(struct target_group *g);
-void target_group_unref(struct target_group *g);
+void target_group_unref(struct target_group *g); /* NULL is fine */
+bool target_group_equal(const struct target_group *a, const struct target_group *b);
 
 /* Where a mechanism delivers; calls are made on the control loop. */
 struct discovery_sink {
@@ -37,23 +39,32 @@ struct discovery_env {
     struct http_client *http;
     const char *base_dir; /* relative paths */
     const char *job;
+    enum prometheus_major major; /* which label names are valid */
 };
 
 struct discoverer; /* a running instance, private to its mechanism */
 
 struct mechanism {
     const char *key; /* "file_sd_configs" */
-    /* conf: the list item (static_configs: the whole list). Errors in conf are ERR_INVALID with file:line:column. The sink
-     * is called from start at the earliest. */
+    /* conf: the list item (static_configs: the whole list), valid during the call only, as env and sink are (copy what is kept). Errors
+     * in conf are ERR_INVALID with file:line:column. The sink is called from start at the earliest. */
     int (*start)(const struct discovery_env *env, const char *file, const struct yaml_node *conf,
                  const struct discovery_sink *sink, struct discoverer **ret, struct errctx *err);
     void (*stop)(struct discoverer *d); /* no sink call afterwards */
     /* Validates conf without starting; same errors. */
-    int (*check)(const char *file, const char *base_dir, const struct yaml_node *conf, struct errctx *err);
+    int (*check)(const char *file, const char *base_dir, enum prometheus_major major, const struct yaml_node *conf,
+                 struct errctx *err);
 };
+
+extern const struct mechanism mechanism_static, mechanism_file;
 
 /* The table: NULL when the key is not native. */
 const struct mechanism *mechanism_find(const char *key);
 const struct mechanism *mechanism_at(size_t i); /* NULL behind the last; for listings */
+
+/* Adds a row from a room to the right of this one (k8s); main calls it before any thread exists. m must be static. At most
+ * MECHANISM_ADDED_MAX rows. */
+#define MECHANISM_ADDED_MAX 16
+void mechanism_register(const struct mechanism *m);
 
 #endif
