@@ -4,7 +4,7 @@
  * two durations and the values; complete the port (2.x) and `instance`; drop __meta_*. Then, per job: equal hashes are one
  * target, and target_limit counts what is left. A bad target costs itself only and keeps Prometheus' own words.
  *
- * One builder and one arena serve all targets of a build. The result must not depend on the order of the groups, so it is
+ * One builder, one arena and one dictionary of names serve all targets of a build. The result must not depend on the order of the groups, so it is
  * sorted before duplicates are told apart. */
 #include "discovery/target_build.h"
 #include "base/duration.h"
@@ -292,6 +292,7 @@ void target_build(const struct job_conf *job, enum prometheus_major major, const
 {
     struct build b = {.job = job, .major = major, .rules = rules, .arena = arena_new()};
     labels_builder_init(&b.labels, b.arena);
+    b.labels.names = label_names_new();
     duration_format_prometheus(job->interval_ms, b.interval);
     duration_format_prometheus(job->timeout_ms, b.timeout);
     for (size_t i = 0; i < group_count; i++) {
@@ -303,7 +304,9 @@ void target_build(const struct job_conf *job, enum prometheus_major major, const
     size_t good = mark_duplicates(b.items.items, b.items.len);
     good = apply_limit(job, b.items.items, b.items.len, good);
     qsort(b.items.items, b.items.len, sizeof(*b.items.items), compare_items);
+    b.items.items = mem_realloc(b.items.items, b.items.len * sizeof(*b.items.items));
     *ret = (struct built_job){.job = job->name, .items = b.items.items, .count = b.items.len, .good = good};
+    label_names_unref(b.labels.names);
     labels_builder_done(&b.labels);
     arena_free(&b.arena);
 }

@@ -8,22 +8,26 @@
  * The builder is a sorted array of borrowed strings: sets are small, so a binary search and a memmove beat any map, and
  * relabelling works on it in place. Building never allocates a string.
  *
+ * Sets made with a dictionary (label_names.c) hold numbers of names instead of names.
+ *
  * This file must never keep a label with an empty value: an empty value is an absent label, everywhere. */
 #include "model/labels.h"
 #include "base/hash.h"
 #include "base/invariant.h"
 #include "base/mem.h"
+#include "model/label_names.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
 struct packed_label {
-    uint32_t name_at, name_len, value_at, value_len; /* offsets from the start of the strings */
+    uint32_t name_at, name_len, value_at, value_len; /* offsets from the start of the strings; name_at may be a dictionary's number */
 };
 
 struct labels {
     _Atomic unsigned refs;
     uint32_t count;
+    struct label_names *names; /* referenced; NULL when the names are among the strings */
     struct packed_label items[];
 };
 
@@ -42,7 +46,8 @@ struct label labels_at(const struct labels *l, size_t i)
     invariant(i < l->count);
     const char *strings = strings_of(l);
     const struct packed_label *p = &l->items[i];
-    return (struct label){view_make(strings + p->name_at, p->name_len), view_make(strings + p->value_at, p->value_len)};
+    struct view name = l->names != NULL ? label_names_at(l->names, p->name_at) : view_make(strings + p->name_at, p->name_len);
+    return (struct label){name, view_make(strings + p->value_at, p->value_len)};
 }
 
 struct view labels_get(const struct labels *l, struct view name)
@@ -73,15 +78,28 @@ static size_t strings_len(const struct labels *l)
     return (size_t)last->value_at + last->value_len + 1;
 }
 
-/* The packed form is a function of the content, so equal sets are equal bytes. */
+static bool equal_one_by_one(const struct labels *a, const struct labels *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        struct label x = labels_at(a, i), y = labels_at(b, i);
+        if (!view_equal(x.name, y.name) || !view_equal(x.value, y.value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* With one dictionary, or none, the packed form is a function of the content, so equal sets are equal bytes. */
 bool labels_equal(const struct labels *a, const struct labels *b)
 {
-    if (a == b) {
-        return true;
+    if (a == b || a->count != b->count) {
+        return a == b;
+    }
+    if (a->names != b->names) {
+        return equal_one_by_one(a, b);
     }
     size_t len = strings_len(a);
-    return a->count == b->count && len == strings_len(b) &&
-           memcmp(a->items, b->items, a->count * sizeof(a->items[0])) == 0 &&
+    return len == strings_len(b) && memcmp(a->items, b->items, a->count * sizeof(a->items[0])) == 0 &&
            memcmp(strings_of(a), strings_of(b), len) == 0;
 }
 
@@ -96,6 +114,7 @@ void labels_unref(const struct labels *l)
 {
     struct labels *mutable = (struct labels *)(uintptr_t)l;
     if (mutable != NULL && atomic_fetch_sub_explicit(&mutable->refs, 1, memory_order_acq_rel) == 1) {
+        label_names_unref(mutable->names);
         free(mutable);
     }
 }
@@ -112,23 +131,24 @@ static uint32_t put_string(char *strings, size_t *at, struct view v)
 }
 
 /* items: sorted, distinct names, no empty values. */
-static struct labels *pack(const struct label *items, size_t count)
+static struct labels *pack(struct label_names *names, const struct label *items, size_t count)
 {
     size_t need = 0;
     for (size_t i = 0; i < count; i++) {
-        need += items[i].name.len + items[i].value.len + 2;
+        need += (names == NULL ? items[i].name.len + 1 : 0) + items[i].value.len + 1;
     }
     invariant(count < UINT32_MAX && need < UINT32_MAX);
     struct labels *l = mem_alloc(sizeof(*l) + count * sizeof(l->items[0]) + need);
     atomic_init(&l->refs, 1);
     l->count = (uint32_t)count;
+    l->names = names != NULL ? label_names_ref(names) : NULL;
     char *strings = (char *)&l->items[count];
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         struct packed_label *p = &l->items[i];
         p->name_len = (uint32_t)items[i].name.len;
         p->value_len = (uint32_t)items[i].value.len;
-        p->name_at = put_string(strings, &at, items[i].name);
+        p->name_at = names != NULL ? label_names_add(names, items[i].name) : put_string(strings, &at, items[i].name);
         p->value_at = put_string(strings, &at, items[i].value);
     }
     return l;
@@ -148,6 +168,11 @@ static int compare_indexed(const void *a, const void *b)
 
 struct labels *labels_make(const struct label *items, size_t count)
 {
+    return labels_make_shared(NULL, items, count);
+}
+
+struct labels *labels_make_shared(struct label_names *names, const struct label *items, size_t count)
+{
     struct indexed_label *sorted = mem_alloc(count * sizeof(*sorted));
     struct label *kept = mem_alloc(count * sizeof(*kept));
     size_t kept_count = 0;
@@ -161,7 +186,7 @@ struct labels *labels_make(const struct label *items, size_t count)
             kept[kept_count++] = sorted[i].label;
         }
     }
-    struct labels *l = pack(kept, kept_count);
+    struct labels *l = pack(names, kept, kept_count);
     free(sorted);
     free(kept);
     return l;
@@ -190,7 +215,10 @@ static size_t hash_input(const struct labels *l, bool (*keep)(struct view name, 
 uint64_t labels_hash(const struct labels *l, bool (*keep)(struct view name, void *data), void *data)
 {
     char on_stack[HASH_STACK_BYTES];
-    size_t max = strings_len(l); /* two separators stand where the two NULs are */
+    size_t max = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        max += (size_t)l->items[i].name_len + l->items[i].value_len + 2;
+    }
     char *buf = max <= sizeof(on_stack) ? on_stack : mem_alloc(max);
     on_stack[0] = '\0';
     uint64_t hash = xxh64(buf, hash_input(l, keep, data, buf), 0);
@@ -208,7 +236,7 @@ void labels_builder_init(struct labels_builder *b, struct arena *arena)
 void labels_builder_done(struct labels_builder *b)
 {
     free(b->items);
-    *b = (struct labels_builder){.arena = b->arena};
+    *b = (struct labels_builder){.arena = b->arena, .names = b->names};
 }
 
 void labels_builder_reset(struct labels_builder *b)
@@ -292,5 +320,5 @@ void labels_builder_delete(struct labels_builder *b, struct view name)
 
 struct labels *labels_builder_build(const struct labels_builder *b)
 {
-    return pack(b->items, b->len);
+    return pack(b->names, b->items, b->len);
 }

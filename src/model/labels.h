@@ -26,6 +26,16 @@ void labels_unref(const struct labels *l); /* NULL is fine */
 /* Builds from any list; later entries win over earlier of the same name; empty values are dropped. */
 struct labels *labels_make(const struct label *items, size_t count);
 
+/* A dictionary of label names that the sets made with it share: half the memory of a discovered target is the names of its labels. Sets hold
+ * a reference. One thread fills it; sets may go to other threads once nothing is added any more. */
+struct label_names;
+
+struct label_names *label_names_new(void);
+void label_names_unref(struct label_names *names); /* NULL is fine */
+
+/* As labels_make, names from the dictionary (NULL: the set has its own). */
+struct labels *labels_make_shared(struct label_names *names, const struct label *items, size_t count);
+
 /* The label hash of the identity rule: XXH64, seed 0, over name 0xff value 0xff of every label for which keep(name, data)
  * holds (keep NULL = all). */
 uint64_t labels_hash(const struct labels *l, bool (*keep)(struct view name, void *data), void *data);
@@ -36,6 +46,7 @@ struct labels_builder {
     struct label *items;
     size_t len, cap;
     struct arena *arena; /* for values made by relabelling */
+    struct label_names *names; /* borrowed; sets built share it. NULL (the default): each has its own names */
 };
 
 void labels_builder_init(struct labels_builder *b, struct arena *arena);

@@ -162,13 +162,59 @@ static void test_builder_model(void **state)
     labels_builder_done(&b);
 }
 
+static void test_shared_names(void **state)
+{
+    (void)state;
+    struct label items[] = {pair("b", "2"), pair("a", "x"), pair("c", ""), pair("a", "1")};
+    struct label_names *names = label_names_new(), *others = label_names_new();
+    struct labels *own = labels_make(items, 4), *shared = labels_make_shared(names, items, 4);
+    struct labels *again = labels_make_shared(names, items, 4), *other = labels_make_shared(others, items, 3);
+    label_names_unref(others);
+    label_names_unref(names);
+    label_names_unref(NULL);
+    assert_int_equal(labels_count(shared), 2);
+    assert_text(labels_at(shared, 0).name, "a");
+    assert_text(labels_at(shared, 1).value, "2");
+    assert_text(labels_get(shared, VIEW("b")), "2");
+    assert_null(labels_get(shared, VIEW("c")).base);
+    assert_true(labels_equal(own, shared));
+    assert_true(labels_equal(again, shared));
+    assert_false(labels_equal(other, shared));
+    assert_true(labels_hash(own, NULL, NULL) == labels_hash(shared, NULL, NULL));
+    labels_unref(own);
+    labels_unref(again);
+    labels_unref(other);
+    assert_text(labels_at(shared, 1).name, "b");
+    labels_unref(shared);
+}
+
+/* One address with changing bytes must not fool the dictionary's cache. */
+static void test_names_in_reused_memory(void **state)
+{
+    (void)state;
+    char name[8] = "first";
+    struct label_names *names = label_names_new();
+    struct label item = {view_of(name), VIEW("1")};
+    struct labels *a = labels_make_shared(names, &item, 1);
+    snprintf(name, sizeof(name), "other");
+    struct labels *b = labels_make_shared(names, &item, 1), *c = labels_make_shared(names, &item, 1);
+    assert_text(labels_at(a, 0).name, "first");
+    assert_text(labels_at(b, 0).name, "other");
+    assert_true(labels_equal(b, c));
+    label_names_unref(names);
+    labels_unref(a);
+    labels_unref(b);
+    labels_unref(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_make),    cmocka_unit_test(test_empty),
         cmocka_unit_test(test_equal),   cmocka_unit_test(test_hash),
         cmocka_unit_test(test_builder), cmocka_unit_test(test_hash_of_large_set),
-        cmocka_unit_test(test_builder_model),
+        cmocka_unit_test(test_builder_model), cmocka_unit_test(test_shared_names),
+        cmocka_unit_test(test_names_in_reused_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
