@@ -44,6 +44,7 @@ struct promconf {
     int64_t scrape_interval_ms, evaluation_interval_ms;
     enum prometheus_major major;
     char hash[17]; /* hex, of the bytes of all files read */
+    const char *needs_version, *needs_key; /* the newest Prometheus a key in use came with; NULL: 2.42 has them all */
 };
 
 struct promconf_options {
@@ -65,7 +66,10 @@ const struct job_conf *promconf_job(const struct promconf *c, const char *name);
 /* The configuration for people: every secret reads <secret>, passwords in URLs xxxxx (as Prometheus' /api/v1/status/config). */
 int promconf_write_redacted(const struct promconf *c, struct bytes *out, struct errctx *err) MUST_CHECK;
 
-/* Every *_sd_configs key of an HTTP client block and of a job is parsed by this one. */
+#define PROMCONF_FILES_MAX 10000 /* scrape_config_files */
+
+/* The HTTP client block of a job or of a *_sd_configs item: other keys of the mapping are not looked at, relative paths start from
+ * base_dir. Messages name file, line and column. */
 int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file, const char *base_dir,
                          struct http_client_conf *ret, struct errctx *err) MUST_CHECK;
 
