@@ -1,8 +1,10 @@
-/* One configuration generation: the main file and its scrape_config_files, read, checked and kept as a tree with a typed view.
+/* One configuration generation: the main file and its scrape_config_files, read, checked and kept
+ * as a tree with a typed view.
  *
- * Order: parse; walk along the schema (types, unknown keys, absolute paths); the Kubernetes options; then the typed view with
- * Prometheus' own checks. Afterwards nothing changes any more, so threads share it by reference. The hash is over the bytes of all
- * files, never over what we understood of them. */
+ * Order: parse; walk along the schema (types, unknown keys, absolute paths); the Kubernetes
+ * options; then the typed view with Prometheus' own checks. Afterwards nothing changes any more, so
+ * threads share it by reference. The hash is over the bytes of all files, never over what we
+ * understood of them. */
 #include "configgen/promconf.h"
 #include "base/files.h"
 #include "base/hash.h"
@@ -64,8 +66,9 @@ static int add_job(struct load *l, const struct yaml_node *node)
     if (hashmap_get(&l->names, hash, job.name) != NULL) {
         l->reader.job = job.name;
         conf_push(&l->reader, VIEW("job_name"));
-        return conf_fail(&l->reader, yaml_get(node, "job_name"),
-                         "found multiple scrape configs with this job name; expected each name once");
+        return conf_fail(
+            &l->reader, yaml_get(node, "job_name"),
+            "found multiple scrape configs with this job name; expected each name once");
     }
     struct name_entry *entry = arena_alloc(l->g->arena, sizeof(*entry));
     entry->name = job.name;
@@ -80,7 +83,8 @@ static int add_jobs(struct load *l, const struct yaml_node *root)
     size_t outer = conf_push(&l->reader, VIEW("scrape_configs"));
     for (size_t i = 0; !yaml_is_null(list) && i < list->count; i++) {
         if (has_injection(l->opts)) {
-            /* a copy: parts of the job may be shared, by anchors, with sections that are none of ours */
+            /* a copy: parts of the job may be shared, by anchors, with sections that are none of
+             * ours */
             list->items[i] = yaml_copy(l->g->arena, list->items[i]);
             conf_inject_kubernetes(l->g->arena, list->items[i], l->opts);
         }
@@ -102,7 +106,8 @@ static int add_jobs(struct load *l, const struct yaml_node *root)
     return 0;
 }
 
-static int parse_file(struct load *l, const char *path, struct view text, enum conf_struct top, struct yaml_node **ret)
+static int parse_file(struct load *l, const char *path, struct view text, enum conf_struct top,
+                      struct yaml_node **ret)
 {
     struct conf_reader *r = &l->reader;
     struct yaml_node *root = NULL;
@@ -126,13 +131,15 @@ static int add_included(struct load *l, const char *path)
     struct bytes text;
     struct yaml_node *root;
     if (++l->files > PROMCONF_FILES_MAX) {
-        return conf_fail(&l->reader, NULL, "more than %d scrape_config_files; expected fewer", PROMCONF_FILES_MAX);
+        return conf_fail(&l->reader, NULL, "more than %d scrape_config_files; expected fewer",
+                         PROMCONF_FILES_MAX);
     }
     bytes_init(&text, YAML_INPUT_MAX_BYTES);
     int rc = files_read(path, &text, l->reader.err);
     if (rc == 0) {
         conf_pop(&l->reader, 0);
-        rc = parse_file(l, arena_strdup(l->g->arena, path), bytes_view(&text), CONF_INCLUDED, &root);
+        rc =
+            parse_file(l, arena_strdup(l->g->arena, path), bytes_view(&text), CONF_INCLUDED, &root);
     }
     bytes_done(&text);
     if (rc == 0) {
@@ -152,7 +159,8 @@ static int add_includes(struct load *l, const struct yaml_node *root)
         glob_t found = {0};
         int failed = glob(list->items[i]->value.base, GLOB_PERIOD, NULL, &found);
         if (failed != 0 && failed != GLOB_NOMATCH) {
-            rc = conf_fail(&l->reader, list->items[i], "scrape_config_files: cannot list %s; expected a readable folder",
+            rc = conf_fail(&l->reader, list->items[i],
+                           "scrape_config_files: cannot list %s; expected a readable folder",
                            list->items[i]->value.base);
         }
         for (size_t k = 0; rc == 0 && failed == 0 && k < found.gl_pathc; k++) {
@@ -185,18 +193,20 @@ static void finish(struct load *l)
     struct promconf *c = &l->g->pub;
     const struct conf_reader *r = &l->reader;
     c->job_count = l->jobs.len;
-    c->jobs = arena_dup(l->g->arena, l->jobs.items != NULL ? (const void *)l->jobs.items : "", l->jobs.len * sizeof(*c->jobs));
+    c->jobs = arena_dup(l->g->arena, l->jobs.items != NULL ? (const void *)l->jobs.items : "",
+                        l->jobs.len * sizeof(*c->jobs));
     c->scrape_interval_ms = l->global.interval_ms;
     c->evaluation_interval_ms = l->global.evaluation_ms;
     snprintf(c->hash, sizeof(c->hash), "%016llx", (unsigned long long)l->hash);
     if (r->needs_key != NULL) {
         c->needs_key = r->needs_key;
-        c->needs_version = arena_printf(l->g->arena, "%u.%u", r->needs_version / 1000, r->needs_version % 1000);
+        c->needs_version =
+            arena_printf(l->g->arena, "%u.%u", r->needs_version / 1000, r->needs_version % 1000);
     }
 }
 
-int promconf_parse(const char *path, struct view text, const struct promconf_options *opts, struct promconf **ret,
-                   struct errctx *err)
+int promconf_parse(const char *path, struct view text, const struct promconf_options *opts,
+                   struct promconf **ret, struct errctx *err)
 {
     static const struct promconf_options defaults = {.major = PROMETHEUS_2};
     struct errctx own = ERRCTX_INIT;
@@ -206,8 +216,10 @@ int promconf_parse(const char *path, struct view text, const struct promconf_opt
     atomic_init(&g->refs, 1);
     g->pub.path = arena_strdup(g->arena, path);
     g->pub.major = l.opts->major != 0 ? l.opts->major : PROMETHEUS_2;
-    l.reader = (struct conf_reader){
-        .arena = g->arena, .major = g->pub.major, .make_absolute = true, .err = err != NULL ? err : &own};
+    l.reader = (struct conf_reader){.arena = g->arena,
+                                    .major = g->pub.major,
+                                    .make_absolute = true,
+                                    .err = err != NULL ? err : &own};
     hashmap_init(&l.names, name_equal);
     int rc = load_main(&l, g->pub.path, text);
     if (rc == 0) {
@@ -222,7 +234,8 @@ int promconf_parse(const char *path, struct view text, const struct promconf_opt
     return rc;
 }
 
-int promconf_load(const char *path, const struct promconf_options *opts, struct promconf **ret, struct errctx *err)
+int promconf_load(const char *path, const struct promconf_options *opts, struct promconf **ret,
+                  struct errctx *err)
 {
     struct bytes text;
     bytes_init(&text, YAML_INPUT_MAX_BYTES);

@@ -1,5 +1,6 @@
-/* The HTTP client block that jobs, discovery sections and remote endpoints have in common: read into http_client_conf, with the
- * combinations refused that Prometheus refuses. Whether files exist is not asked: Prometheus finds out scrape by scrape. */
+/* The HTTP client block that jobs, discovery sections and remote endpoints have in common: read
+ * into http_client_conf, with the combinations refused that Prometheus refuses. Whether files exist
+ * is not asked: Prometheus finds out scrape by scrape. */
 #include "configgen/promconf_parts.h"
 
 #include <strings.h>
@@ -19,10 +20,12 @@ static int count_set(const struct yaml_node *mapping, const char *const *keys)
     return n;
 }
 
-static int at_most_one(struct conf_reader *r, const struct yaml_node *mapping, const char *const *keys)
+static int at_most_one(struct conf_reader *r, const struct yaml_node *mapping,
+                       const char *const *keys)
 {
     if (count_set(mapping, keys) > 1) {
-        return conf_fail(r, mapping, "%s together with %s; expected at most one of them", keys[0], keys[1]);
+        return conf_fail(r, mapping, "%s together with %s; expected at most one of them", keys[0],
+                         keys[1]);
     }
     return 0;
 }
@@ -32,7 +35,8 @@ static const char *optional(const struct yaml_node *mapping, const char *key)
     return conf_string(mapping, key, NULL);
 }
 
-static const char *optional_path(struct conf_reader *r, const struct yaml_node *mapping, const char *key)
+static const char *optional_path(struct conf_reader *r, const struct yaml_node *mapping,
+                                 const char *key)
 {
     const char *path = conf_string(mapping, key, NULL);
     return path != NULL ? conf_path_join(r->arena, r->base_dir, path) : NULL;
@@ -46,8 +50,9 @@ static bool tls_version_known(const char *v)
 
 static int read_tls(struct conf_reader *r, const struct yaml_node *n, struct tls_conf *ret)
 {
-    static const char *const forms[][4] = {
-        {"ca", "ca_file", "ca_ref", NULL}, {"cert", "cert_file", "cert_ref", NULL}, {"key", "key_file", "key_ref", NULL}};
+    static const char *const forms[][4] = {{"ca", "ca_file", "ca_ref", NULL},
+                                           {"cert", "cert_file", "cert_ref", NULL},
+                                           {"key", "key_file", "key_ref", NULL}};
     *ret = (struct tls_conf){
         .ca = optional(n, "ca"),
         .ca_file = optional_path(r, n, "ca_file"),
@@ -67,13 +72,14 @@ static int read_tls(struct conf_reader *r, const struct yaml_node *n, struct tls
     }
     if (count_set(n, forms[1]) != count_set(n, forms[2])) {
         bool has_cert = count_set(n, forms[1]) != 0;
-        return conf_fail(r, n, "client %s without client %s; expected both or none", has_cert ? "certificate" : "key",
-                         has_cert ? "key" : "certificate");
+        return conf_fail(r, n, "client %s without client %s; expected both or none",
+                         has_cert ? "certificate" : "key", has_cert ? "key" : "certificate");
     }
     for (size_t i = 0; i < 2; i++) {
         const char *key = i == 0 ? "min_version" : "max_version";
         if (!tls_version_known(optional(n, key))) {
-            return conf_fail(r, yaml_get(n, key), "unknown TLS version: %s; expected TLS10, TLS11, TLS12 or TLS13",
+            return conf_fail(r, yaml_get(n, key),
+                             "unknown TLS version: %s; expected TLS10, TLS11, TLS12 or TLS13",
                              optional(n, key));
         }
     }
@@ -95,22 +101,26 @@ static int read_proxy(struct conf_reader *r, const struct yaml_node *n, struct h
         .no_proxy = optional(n, "no_proxy"),
         .from_environment = conf_bool(n, "proxy_from_environment", false),
     };
-    ret->connect_headers = conf_list_pairs(r->arena, n, "proxy_connect_header", &ret->connect_header_count);
+    ret->connect_headers =
+        conf_list_pairs(r->arena, n, "proxy_connect_header", &ret->connect_header_count);
     bool url = is_set(n, "proxy_url"), none = is_set(n, "no_proxy");
     if (ret->from_environment && (url || none)) {
-        return conf_fail(r, yaml_get(n, "proxy_from_environment"), "proxy_from_environment together with %s; expected one of them",
+        return conf_fail(r, yaml_get(n, "proxy_from_environment"),
+                         "proxy_from_environment together with %s; expected one of them",
                          url ? "proxy_url" : "no_proxy");
     }
     if (none && !url) {
         return conf_fail(r, yaml_get(n, "no_proxy"), "no_proxy without proxy_url; expected both");
     }
     if (ret->connect_header_count > 0 && !url && !ret->from_environment) {
-        return conf_fail(r, yaml_get(n, "proxy_connect_header"), "proxy_connect_header without proxy_url; expected both");
+        return conf_fail(r, yaml_get(n, "proxy_connect_header"),
+                         "proxy_connect_header without proxy_url; expected both");
     }
     return 0;
 }
 
-static int read_basic_auth(struct conf_reader *r, const struct yaml_node *mapping, struct http_client_conf *ret)
+static int read_basic_auth(struct conf_reader *r, const struct yaml_node *mapping,
+                           struct http_client_conf *ret)
 {
     static const char *const passwords[] = {"password", "password_file", "password_ref", NULL};
     static const char *const names[] = {"username", "username_file", "username_ref", NULL};
@@ -132,7 +142,8 @@ static int read_basic_auth(struct conf_reader *r, const struct yaml_node *mappin
     return rc;
 }
 
-static int read_authorization(struct conf_reader *r, const struct yaml_node *mapping, struct http_client_conf *ret)
+static int read_authorization(struct conf_reader *r, const struct yaml_node *mapping,
+                              struct http_client_conf *ret)
 {
     static const char *const bearers[] = {"bearer_token", "bearer_token_file", NULL};
     static const char *const forms[] = {"credentials", "credentials_file", "credentials_ref", NULL};
@@ -151,7 +162,9 @@ static int read_authorization(struct conf_reader *r, const struct yaml_node *map
         return 0;
     }
     if (bearer > 0) {
-        return conf_fail(r, n, "authorization together with bearer_token or bearer_token_file; expected one of them");
+        return conf_fail(
+            r, n,
+            "authorization together with bearer_token or bearer_token_file; expected one of them");
     }
     ret->has_authorization = true;
     ret->auth_type = is_set(n, "type") ? optional(n, "type") : "Bearer";
@@ -160,7 +173,8 @@ static int read_authorization(struct conf_reader *r, const struct yaml_node *map
     size_t old = conf_push(r, VIEW("authorization"));
     int rc = at_most_one(r, n, forms);
     if (rc == 0 && strcasecmp(ret->auth_type, "basic") == 0) {
-        rc = conf_fail(r, yaml_get(n, "type"), "type \"%s\"; expected another one, or basic_auth instead", ret->auth_type);
+        rc = conf_fail(r, yaml_get(n, "type"),
+                       "type \"%s\"; expected another one, or basic_auth instead", ret->auth_type);
     }
     conf_pop(r, old);
     return rc;
@@ -168,7 +182,8 @@ static int read_authorization(struct conf_reader *r, const struct yaml_node *map
 
 static int fill_oauth2(struct conf_reader *r, const struct yaml_node *n, struct oauth2_conf *o)
 {
-    static const char *const secrets[] = {"client_secret", "client_secret_file", "client_secret_ref", NULL};
+    static const char *const secrets[] = {"client_secret", "client_secret_file",
+                                          "client_secret_ref", NULL};
     o->client_id = optional(n, "client_id");
     o->client_secret = optional(n, "client_secret");
     o->client_secret_file = optional_path(r, n, "client_secret_file");
@@ -191,7 +206,8 @@ static int fill_oauth2(struct conf_reader *r, const struct yaml_node *n, struct 
     return rc != 0 ? rc : read_proxy(r, n, &o->proxy);
 }
 
-static int read_oauth2(struct conf_reader *r, const struct yaml_node *mapping, struct http_client_conf *ret)
+static int read_oauth2(struct conf_reader *r, const struct yaml_node *mapping,
+                       struct http_client_conf *ret)
 {
     const struct yaml_node *n = yaml_get(mapping, "oauth2");
     if (yaml_is_null(n)) {
@@ -208,10 +224,24 @@ static int read_oauth2(struct conf_reader *r, const struct yaml_node *mapping, s
 static bool header_reserved(struct view name)
 {
     static const char *const names[] = {
-        "Authorization", "Host", "Content-Encoding", "Content-Length", "Content-Type", "User-Agent", "Connection",
-        "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "WWW-Authenticate", "Accept-Encoding",
-        "X-Prometheus-Remote-Write-Version", "X-Prometheus-Remote-Read-Version", "X-Prometheus-Scrape-Timeout-Seconds",
-        "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256",
+        "Authorization",
+        "Host",
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Type",
+        "User-Agent",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "WWW-Authenticate",
+        "Accept-Encoding",
+        "X-Prometheus-Remote-Write-Version",
+        "X-Prometheus-Remote-Read-Version",
+        "X-Prometheus-Scrape-Timeout-Seconds",
+        "X-Amz-Date",
+        "X-Amz-Security-Token",
+        "X-Amz-Content-Sha256",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (strlen(names[i]) == name.len && strncasecmp(names[i], name.base, name.len) == 0) {
@@ -221,7 +251,8 @@ static bool header_reserved(struct view name)
     return false;
 }
 
-static void fill_header(struct conf_reader *r, const struct yaml_node *n, struct http_header_conf *h)
+static void fill_header(struct conf_reader *r, const struct yaml_node *n,
+                        struct http_header_conf *h)
 {
     size_t values, secrets;
     const char **plain = conf_strings(r->arena, n, "values", &values);
@@ -237,14 +268,16 @@ static void fill_header(struct conf_reader *r, const struct yaml_node *n, struct
     }
 }
 
-static int read_headers(struct conf_reader *r, const struct yaml_node *mapping, struct http_client_conf *ret)
+static int read_headers(struct conf_reader *r, const struct yaml_node *mapping,
+                        struct http_client_conf *ret)
 {
     const struct yaml_node *n = yaml_get(mapping, "http_headers");
     size_t count = yaml_is_null(n) ? 0 : n->count;
     struct http_header_conf *list = arena_alloc(r->arena, (count + 1) * sizeof(*list));
     for (size_t i = 0; i < count; i++) {
         if (header_reserved(n->pairs[i].key->value)) {
-            return conf_fail(r, n->pairs[i].key, "http_headers: \"%s\" is a reserved header; expected another name",
+            return conf_fail(r, n->pairs[i].key,
+                             "http_headers: \"%s\" is a reserved header; expected another name",
                              n->pairs[i].key->value.base);
         }
         list[i].name = n->pairs[i].key->value.base;
@@ -259,13 +292,16 @@ static int check_one_authentication(struct conf_reader *r, const struct yaml_nod
                                     const struct http_client_conf *c)
 {
     if (c->has_basic_auth + c->has_authorization + (c->oauth2 != NULL) > 1) {
-        return conf_fail(r, mapping, "several kinds of authentication; expected at most one of basic_auth, authorization, "
-                                     "oauth2, bearer_token and bearer_token_file");
+        return conf_fail(
+            r, mapping,
+            "several kinds of authentication; expected at most one of basic_auth, authorization, "
+            "oauth2, bearer_token and bearer_token_file");
     }
     return 0;
 }
 
-int conf_http_read(struct conf_reader *r, const struct yaml_node *mapping, struct http_client_conf *ret)
+int conf_http_read(struct conf_reader *r, const struct yaml_node *mapping,
+                   struct http_client_conf *ret)
 {
     struct http_client_conf c = {0};
     int rc = read_basic_auth(r, mapping, &c);
@@ -295,12 +331,13 @@ int conf_http_read(struct conf_reader *r, const struct yaml_node *mapping, struc
     return rc;
 }
 
-int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file, const char *base_dir,
-                         struct http_client_conf *ret, struct errctx *err)
+int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file,
+                         const char *base_dir, struct http_client_conf *ret, struct errctx *err)
 {
     struct conf_reader r = {
         .arena = arena, .file = file, .base_dir = base_dir, .major = PROMETHEUS_3, .err = err};
-    for (size_t i = 0; mapping != NULL && mapping->kind == YAML_MAPPING && i < mapping->count; i++) {
+    for (size_t i = 0; mapping != NULL && mapping->kind == YAML_MAPPING && i < mapping->count;
+         i++) {
         const struct conf_key *key = conf_key_find(CONF_HTTP, mapping->pairs[i].key->value);
         int rc = key != NULL ? conf_walk_key(&r, &mapping->pairs[i], key) : 0;
         if (rc != 0) {

@@ -1,8 +1,10 @@
-/* The --inject.kubernetes-* options, for a coordinator outside of the cluster it discovers: every kubernetes_sd_configs item is
- * pointed at the given API server and proxy, and files below the pod's service account folder are looked for in the given one.
+/* The --inject.kubernetes-* options, for a coordinator outside of the cluster it discovers: every
+ * kubernetes_sd_configs item is pointed at the given API server and proxy, and files below the
+ * pod's service account folder are looked for in the given one.
  *
- * An item that meant "the cluster I run in" has its token and CA from that folder without saying so; once it names a server it must
- * say so. Items with a kubeconfig_file have their server from there and are left alone, for both together are refused. */
+ * An item that meant "the cluster I run in" has its token and CA from that folder without saying
+ * so; once it names a server it must say so. Items with a kubeconfig_file have their server from
+ * there and are left alone, for both together are refused. */
 #include "configgen/promconf_parts.h"
 
 #define ACCOUNT_FOLDER "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -19,8 +21,8 @@ static struct yaml_node *string_of(struct arena *arena, const char *s)
 
 static bool has_own_client(const struct yaml_node *item)
 {
-    static const char *const keys[] = {"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file",
-                                       "tls_config"};
+    static const char *const keys[] = {"basic_auth",   "authorization",     "oauth2",
+                                       "bearer_token", "bearer_token_file", "tls_config"};
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         if (!yaml_is_null(yaml_get(item, keys[i]))) {
             return true;
@@ -32,15 +34,18 @@ static bool has_own_client(const struct yaml_node *item)
 static void use_account(struct arena *arena, struct yaml_node *item, const char *folder)
 {
     struct yaml_node *authorization = yaml_new_mapping(arena), *tls = yaml_new_mapping(arena);
-    yaml_set(arena, authorization, "credentials_file", string_of(arena, arena_printf(arena, "%s/token", folder)));
+    yaml_set(arena, authorization, "credentials_file",
+             string_of(arena, arena_printf(arena, "%s/token", folder)));
     yaml_set(arena, tls, "ca_file", string_of(arena, arena_printf(arena, "%s/ca.crt", folder)));
     yaml_set(arena, item, "authorization", authorization);
     yaml_set(arena, item, "tls_config", tls);
 }
 
-static void inject_item(struct arena *arena, struct yaml_node *item, const struct promconf_options *opts)
+static void inject_item(struct arena *arena, struct yaml_node *item,
+                        const struct promconf_options *opts)
 {
-    const char *folder = is_given(opts->kubernetes_sa_path) ? opts->kubernetes_sa_path : ACCOUNT_FOLDER;
+    const char *folder =
+        is_given(opts->kubernetes_sa_path) ? opts->kubernetes_sa_path : ACCOUNT_FOLDER;
     bool in_cluster = conf_string(item, "api_server", "")[0] == '\0';
     if (conf_string(item, "kubeconfig_file", "")[0] != '\0') {
         return;
@@ -64,7 +69,8 @@ static struct yaml_node *moved_path(struct arena *arena, struct yaml_node *n, co
         (n->value.len > len && n->value.base[len] != '/')) {
         return n;
     }
-    struct yaml_node *moved = string_of(arena, arena_printf(arena, "%s%s", folder, n->value.base + len));
+    struct yaml_node *moved =
+        string_of(arena, arena_printf(arena, "%s%s", folder, n->value.base + len));
     moved->line = n->line;
     moved->column = n->column;
     return moved;
@@ -88,7 +94,8 @@ static void move_paths(struct arena *arena, const struct yaml_node *n, const cha
     }
 }
 
-void conf_inject_kubernetes(struct arena *arena, const struct yaml_node *job, const struct promconf_options *opts)
+void conf_inject_kubernetes(struct arena *arena, const struct yaml_node *job,
+                            const struct promconf_options *opts)
 {
     const struct yaml_node *list = yaml_get(job, "kubernetes_sd_configs");
     if (is_given(opts->kubernetes_sa_path)) {

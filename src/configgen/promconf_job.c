@@ -1,15 +1,17 @@
-/* The global section and one job as typed views. Inheritance is Prometheus': a job's zero or absent value takes the global one, so
- * a job cannot switch a global limit off. text_hash covers the job's own text and every inherited value that changes what
- * discovery, relabelling, scraping or counting do. */
-#include "configgen/promconf_parts.h"
+/* The global section and one job as typed views. Inheritance is Prometheus': a job's zero or absent
+ * value takes the global one, so a job cannot switch a global limit off. text_hash covers the job's
+ * own text and every inherited value that changes what discovery, relabelling, scraping or counting
+ * do. */
 #include "base/duration.h"
 #include "base/hash.h"
 #include "base/intern.h"
+#include "configgen/promconf_parts.h"
 
 #define DEFAULT_INTERVAL_MS ((int64_t)60000)
 #define DEFAULT_TIMEOUT_MS  ((int64_t)10000)
 
-static void read_limits(const struct yaml_node *n, const struct conf_limits *inherited, struct conf_limits *ret)
+static void read_limits(const struct yaml_node *n, const struct conf_limits *inherited,
+                        struct conf_limits *ret)
 {
     struct conf_limits l = {
         .sample = conf_uint(n, "sample_limit"),
@@ -24,8 +26,10 @@ static void read_limits(const struct yaml_node *n, const struct conf_limits *inh
         l.sample = l.sample != 0 ? l.sample : inherited->sample;
         l.target = l.target != 0 ? l.target : inherited->target;
         l.label = l.label != 0 ? l.label : inherited->label;
-        l.label_name_length = l.label_name_length != 0 ? l.label_name_length : inherited->label_name_length;
-        l.label_value_length = l.label_value_length != 0 ? l.label_value_length : inherited->label_value_length;
+        l.label_name_length =
+            l.label_name_length != 0 ? l.label_name_length : inherited->label_name_length;
+        l.label_value_length =
+            l.label_value_length != 0 ? l.label_value_length : inherited->label_value_length;
         l.body_size_bytes = l.body_size_bytes != 0 ? l.body_size_bytes : inherited->body_size_bytes;
         l.keep_dropped_targets =
             l.keep_dropped_targets != 0 ? l.keep_dropped_targets : inherited->keep_dropped_targets;
@@ -46,14 +50,16 @@ static uint64_t node_hash(const struct yaml_node *n)
     return hash;
 }
 
-static int check_timeout(struct conf_reader *r, const struct yaml_node *n, int64_t interval_ms, int64_t timeout_ms)
+static int check_timeout(struct conf_reader *r, const struct yaml_node *n, int64_t interval_ms,
+                         int64_t timeout_ms)
 {
     const struct yaml_node *at = yaml_get(n, "scrape_timeout");
     if (timeout_ms > interval_ms) {
         char a[DURATION_TEXT_MAX], b[DURATION_TEXT_MAX];
         conf_push(r, VIEW("scrape_timeout"));
-        return conf_fail(r, at != NULL ? at : n, "%s is greater than the scrape interval; expected at most %s",
-                         duration_format_prometheus(timeout_ms, a), duration_format_prometheus(interval_ms, b));
+        return conf_fail(
+            r, at != NULL ? at : n, "%s is greater than the scrape interval; expected at most %s",
+            duration_format_prometheus(timeout_ms, a), duration_format_prometheus(interval_ms, b));
     }
     return 0;
 }
@@ -97,12 +103,14 @@ int conf_global_read(struct conf_reader *r, const struct yaml_node *node, struct
 }
 
 /* One entry per list item; static_configs is one entry as a whole. */
-static void read_discovery(struct conf_reader *r, const struct yaml_node *node, struct job_conf *job)
+static void read_discovery(struct conf_reader *r, const struct yaml_node *node,
+                           struct job_conf *job)
 {
     size_t count = 0, at = 0;
     for (size_t i = 0; i < node->count; i++) {
         const struct conf_key *key = conf_mechanism_find(node->pairs[i].key->value);
-        count += key != NULL && !yaml_is_null(node->pairs[i].value) ? node->pairs[i].value->count : 0;
+        count +=
+            key != NULL && !yaml_is_null(node->pairs[i].value) ? node->pairs[i].value->count : 0;
     }
     struct sd_conf *list = arena_alloc(r->arena, (count + 1) * sizeof(*list));
     for (size_t i = 0; i < node->count; i++) {
@@ -136,8 +144,9 @@ static int read_timing(struct conf_reader *r, const struct conf_global *g, struc
 
 static int read_formats(struct conf_reader *r, const struct conf_global *g, struct job_conf *job)
 {
-    static const char *const known[] = {"PrometheusProto", "OpenMetricsText1.0.0", "OpenMetricsText0.0.1",
-                                        "PrometheusText0.0.4", "PrometheusText1.0.0"};
+    static const char *const known[] = {"PrometheusProto", "OpenMetricsText1.0.0",
+                                        "OpenMetricsText0.0.1", "PrometheusText0.0.4",
+                                        "PrometheusText1.0.0"};
     const struct yaml_node *n = job->node;
     const char *own = conf_string(n, "metric_name_validation_scheme", "");
     const char *escaping = conf_string(n, "metric_name_escaping_scheme", "");
@@ -150,7 +159,8 @@ static int read_formats(struct conf_reader *r, const struct conf_global *g, stru
     if (!ok && job->fallback_scrape_protocol[0] != '\0') {
         conf_push(r, VIEW("fallback_scrape_protocol"));
         return conf_fail(r, yaml_get(n, "fallback_scrape_protocol"),
-                         "unknown protocol %s; expected one such as PrometheusText0.0.4", job->fallback_scrape_protocol);
+                         "unknown protocol %s; expected one such as PrometheusText0.0.4",
+                         job->fallback_scrape_protocol);
     }
     job->utf8_names = scheme[0] != '\0' ? strcmp(scheme, "utf8") == 0 : r->major == PROMETHEUS_3;
     job->native_histograms = conf_bool(n, "scrape_native_histograms", g->native_histograms);
@@ -160,7 +170,8 @@ static int read_formats(struct conf_reader *r, const struct conf_global *g, stru
     if (rc != 0) {
         return rc;
     }
-    return conf_check_name_schemes(r, n, scheme, escaping[0] != '\0' || own[0] != '\0' ? escaping : g->escaping_scheme);
+    return conf_check_name_schemes(
+        r, n, scheme, escaping[0] != '\0' || own[0] != '\0' ? escaping : g->escaping_scheme);
 }
 
 static void take_limits(const struct conf_global *g, struct job_conf *job)
@@ -176,19 +187,32 @@ static void take_limits(const struct conf_global *g, struct job_conf *job)
     job->keep_dropped_targets = l.keep_dropped_targets;
 }
 
-static uint64_t text_hash(const struct conf_reader *r, const struct conf_global *g, const struct job_conf *job)
+static uint64_t text_hash(const struct conf_reader *r, const struct conf_global *g,
+                          const struct job_conf *job)
 {
     const uint64_t inherited[] = {
-        (uint64_t)job->interval_ms, (uint64_t)job->timeout_ms, job->sample_limit, job->target_limit, job->label_limit,
-        job->label_name_length_limit, job->label_value_length_limit, job->body_size_limit, job->keep_dropped_targets,
-        job->utf8_names, job->native_histograms, job->always_classic, g->protocols_hash, (uint64_t)r->major,
+        (uint64_t)job->interval_ms,
+        (uint64_t)job->timeout_ms,
+        job->sample_limit,
+        job->target_limit,
+        job->label_limit,
+        job->label_name_length_limit,
+        job->label_value_length_limit,
+        job->body_size_limit,
+        job->keep_dropped_targets,
+        job->utf8_names,
+        job->native_histograms,
+        job->always_classic,
+        g->protocols_hash,
+        (uint64_t)r->major,
     };
     uint64_t hash = hash_pair(node_hash(job->node), xxh64(inherited, sizeof(inherited), 0));
     hash = hash_pair(hash, hash_view(view_of(g->escaping_scheme)));
     return hash_pair(hash, hash_view(view_of(job->base_dir)));
 }
 
-int conf_job_read(struct conf_reader *r, const struct conf_global *g, const struct yaml_node *node, struct job_conf *ret)
+int conf_job_read(struct conf_reader *r, const struct conf_global *g, const struct yaml_node *node,
+                  struct job_conf *ret)
 {
     const char *name = conf_string(node, "job_name", "");
     if (name[0] == '\0') {
@@ -219,7 +243,8 @@ int conf_job_read(struct conf_reader *r, const struct conf_global *g, const stru
         rc = conf_relabel_read(r, node, "relabel_configs", &job.relabel, &job.relabel_count);
     }
     if (rc == 0) {
-        rc = conf_relabel_read(r, node, "metric_relabel_configs", &job.metric_relabel, &job.metric_relabel_count);
+        rc = conf_relabel_read(r, node, "metric_relabel_configs", &job.metric_relabel,
+                               &job.metric_relabel_count);
     }
     if (rc == 0) {
         rc = conf_discovery_check(r, node, job.relabel_count > 0);

@@ -1,9 +1,10 @@
 /* Places, messages and scalars of a prometheus.yml.
  *
- * Scalars are judged as Prometheus' YAML library judges them: any scalar's text serves as a string, numbers and booleans must be
- * plain, underscores and 0x 0o 0b count in integers, and an explicit null sets the zero value, not the default. */
-#include "configgen/promconf_parts.h"
+ * Scalars are judged as Prometheus' YAML library judges them: any scalar's text serves as a string,
+ * numbers and booleans must be plain, underscores and 0x 0o 0b count in integers, and an explicit
+ * null sets the zero value, not the default. */
 #include "base/duration.h"
+#include "configgen/promconf_parts.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,11 +28,14 @@ int conf_fail(struct conf_reader *r, const struct yaml_node *node, const char *f
                       r->where_len > 0 ? ": " : "", text);
 }
 
-static size_t push_text(struct conf_reader *r, const char *before, struct view text, const char *behind)
+static size_t push_text(struct conf_reader *r, const char *before, struct view text,
+                        const char *behind)
 {
     size_t old = r->where_len;
-    int n = snprintf(r->where + old, sizeof(r->where) - old, "%s%.*s%s", before, VIEW_FMT(text), behind);
-    r->where_len = n >= 0 && (size_t)n < sizeof(r->where) - old ? old + (size_t)n : sizeof(r->where) - 1;
+    int n = snprintf(r->where + old, sizeof(r->where) - old, "%s%.*s%s", before, VIEW_FMT(text),
+                     behind);
+    r->where_len =
+        n >= 0 && (size_t)n < sizeof(r->where) - old ? old + (size_t)n : sizeof(r->where) - 1;
     return old;
 }
 
@@ -216,7 +220,8 @@ bool conf_parse_size(struct view text, uint64_t *ret)
         if (!parse_decimal(text, &at, &n)) {
             return false;
         }
-        while (at < text.len && len < sizeof(unit) - 1 && (text.base[at] < '0' || text.base[at] > '9')) {
+        while (at < text.len && len < sizeof(unit) - 1 &&
+               (text.base[at] < '0' || text.base[at] > '9')) {
             unit[len++] = text.base[at++];
         }
         if (size_parse(view_make(unit, len), &unit_bytes, NULL) != 0) {
@@ -240,7 +245,8 @@ const char *conf_string(const struct yaml_node *mapping, const char *key, const 
     return yaml_is_null(n) ? "" : n->value.base;
 }
 
-struct view conf_view(const struct yaml_node *mapping, const char *key, struct view otherwise, bool *ret_has)
+struct view conf_view(const struct yaml_node *mapping, const char *key, struct view otherwise,
+                      bool *ret_has)
 {
     const struct yaml_node *n = yaml_get(mapping, key);
     *ret_has = n != NULL;
@@ -286,7 +292,8 @@ static const char *text_of(const struct yaml_node *n)
     return yaml_is_null(n) ? "" : n->value.base;
 }
 
-const char **conf_strings(struct arena *arena, const struct yaml_node *mapping, const char *key, size_t *ret_count)
+const char **conf_strings(struct arena *arena, const struct yaml_node *mapping, const char *key,
+                          size_t *ret_count)
 {
     const struct yaml_node *n = yaml_get(mapping, key);
     size_t count = yaml_is_null(n) ? 0 : n->count;
@@ -298,20 +305,22 @@ const char **conf_strings(struct arena *arena, const struct yaml_node *mapping, 
     return list;
 }
 
-const struct label *conf_pairs(struct arena *arena, const struct yaml_node *mapping, const char *key, size_t *ret_count)
+const struct label *conf_pairs(struct arena *arena, const struct yaml_node *mapping,
+                               const char *key, size_t *ret_count)
 {
     const struct yaml_node *n = yaml_get(mapping, key);
     size_t count = yaml_is_null(n) ? 0 : n->count;
     struct label *list = arena_alloc(arena, (count + 1) * sizeof(*list));
     for (size_t i = 0; i < count; i++) {
-        list[i] = (struct label){view_of(text_of(n->pairs[i].key)), view_of(text_of(n->pairs[i].value))};
+        list[i] =
+            (struct label){view_of(text_of(n->pairs[i].key)), view_of(text_of(n->pairs[i].value))};
     }
     *ret_count = count;
     return list;
 }
 
-const struct label *conf_list_pairs(struct arena *arena, const struct yaml_node *mapping, const char *key,
-                                    size_t *ret_count)
+const struct label *conf_list_pairs(struct arena *arena, const struct yaml_node *mapping,
+                                    const char *key, size_t *ret_count)
 {
     const struct yaml_node *n = yaml_get(mapping, key);
     size_t keys = yaml_is_null(n) ? 0 : n->count, count = 0, at = 0;
@@ -322,7 +331,8 @@ const struct label *conf_list_pairs(struct arena *arena, const struct yaml_node 
     for (size_t i = 0; i < keys; i++) {
         const struct yaml_node *values = n->pairs[i].value;
         for (size_t k = 0; k < values->count; k++) {
-            list[at++] = (struct label){view_of(text_of(n->pairs[i].key)), view_of(text_of(values->items[k]))};
+            list[at++] = (struct label){view_of(text_of(n->pairs[i].key)),
+                                        view_of(text_of(values->items[k]))};
         }
     }
     *ret_count = count;

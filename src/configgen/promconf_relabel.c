@@ -1,4 +1,5 @@
-/* Relabelling rules out of the tree. They are compiled here once for their errors only: who runs them compiles them per thread. */
+/* Relabelling rules out of the tree. They are compiled here once for their errors only: who runs
+ * them compiles them per thread. */
 #include "configgen/promconf_parts.h"
 
 static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct relabel_spec *spec)
@@ -10,7 +11,8 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
     spec->column = n->column;
     const char **names = conf_strings(r->arena, n, "source_labels", &spec->source_label_count);
     spec->has_source_labels = yaml_get(n, "source_labels") != NULL;
-    spec->source_labels = arena_alloc(r->arena, (spec->source_label_count + 1) * sizeof(*spec->source_labels));
+    spec->source_labels =
+        arena_alloc(r->arena, (spec->source_label_count + 1) * sizeof(*spec->source_labels));
     for (size_t i = 0; i < spec->source_label_count; i++) {
         spec->source_labels[i] = view_of(names[i]);
     }
@@ -28,7 +30,8 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
 }
 
 /* Compiles rule by rule, so that the message has the rule's own place. */
-static int check_rule(struct conf_reader *r, const struct yaml_node *n, const struct relabel_spec *spec)
+static int check_rule(struct conf_reader *r, const struct yaml_node *n,
+                      const struct relabel_spec *spec)
 {
     struct errctx why = ERRCTX_INIT;
     struct relabel_rules *rules = NULL;
@@ -49,7 +52,8 @@ int conf_relabel_read(struct conf_reader *r, const struct yaml_node *mapping, co
     size_t outer = conf_push(r, view_of(key));
     for (size_t i = 0; i < count; i++) {
         size_t old = conf_push_index(r, i);
-        if (read_rule(r, list->items[i], &specs[i]) != 0 || check_rule(r, list->items[i], &specs[i]) != 0) {
+        if (read_rule(r, list->items[i], &specs[i]) != 0 ||
+            check_rule(r, list->items[i], &specs[i]) != 0) {
             return ERR_INVALID;
         }
         conf_pop(r, old);

@@ -1,12 +1,25 @@
-/* The table behind promconf_schema.h. Rows are grouped by structure; a structure that inlines the HTTP client block or discovery
- * mechanisms says so in STRUCTS. Nothing here decides anything: promconf_check.c walks a tree along it. */
+/* The table behind promconf_schema.h. Rows are grouped by structure; a structure that inlines the
+ * HTTP client block or discovery mechanisms says so in STRUCTS. Nothing here decides anything:
+ * promconf_check.c walks a tree along it. */
 #include "configgen/promconf_schema.h"
 
-#define ROW(name, type)                {name, CONF_##type, CONF_TOP, NULL}
-#define NEW(name, type, since)         {name, CONF_##type, CONF_TOP, since}
-#define SUB(name, type, inner)         {name, CONF_##type, CONF_##inner, NULL}
-#define NEWSUB(name, type, inner, since) {name, CONF_##type, CONF_##inner, since}
-#define COUNT(list)                    (sizeof(list) / sizeof((list)[0]))
+#define ROW(name, type)                                                                            \
+    {                                                                                              \
+        name, CONF_##type, CONF_TOP, NULL                                                          \
+    }
+#define NEW(name, type, since)                                                                     \
+    {                                                                                              \
+        name, CONF_##type, CONF_TOP, since                                                         \
+    }
+#define SUB(name, type, inner)                                                                     \
+    {                                                                                              \
+        name, CONF_##type, CONF_##inner, NULL                                                      \
+    }
+#define NEWSUB(name, type, inner, since)                                                           \
+    {                                                                                              \
+        name, CONF_##type, CONF_##inner, since                                                     \
+    }
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
 static const struct conf_key TOP[] = {
     SUB("global", STRUCT, GLOBAL),
@@ -136,7 +149,8 @@ static const struct conf_key OAUTH2[] = {
     NEW("claims", ANY, "3.8"),
     NEW("client_certificate_key", STRING, "3.8"),
     NEW("client_certificate_key_id", STRING, "3.8"),
-    NEW("client_certificate_key_file", STRING, "3.8"), /* Prometheus does not join this one to the folder */
+    NEW("client_certificate_key_file", STRING,
+        "3.8"), /* Prometheus does not join this one to the folder */
     NEW("client_certificate_key_ref", STRING, "3.8"),
 };
 
@@ -163,8 +177,9 @@ static const struct conf_key HTTP_HEADER[] = {
 };
 
 static const struct conf_key RELABEL[] = {
-    ROW("source_labels", STRINGS), ROW("separator", STRING),   ROW("regex", STRING),  ROW("modulus", UINT),
-    ROW("target_label", STRING),   ROW("replacement", STRING), ROW("action", STRING),
+    ROW("source_labels", STRINGS), ROW("separator", STRING),    ROW("regex", STRING),
+    ROW("modulus", UINT),          ROW("target_label", STRING), ROW("replacement", STRING),
+    ROW("action", STRING),
 };
 
 static const struct conf_key STATIC[] = {ROW("targets", STRINGS), ROW("labels", STRING_MAP)};
@@ -209,16 +224,15 @@ static const struct conf_key KUBERNETES_SD[] = {
     SUB("attach_metadata", STRUCT, KUBERNETES_ATTACH),
 };
 
-static const struct conf_key KUBERNETES_NAMESPACES[] = {ROW("own_namespace", BOOL), ROW("names", STRINGS)};
+static const struct conf_key KUBERNETES_NAMESPACES[] = {ROW("own_namespace", BOOL),
+                                                        ROW("names", STRINGS)};
 
-static const struct conf_key KUBERNETES_SELECTOR[] = {ROW("role", STRING), ROW("label", STRING), ROW("field", STRING)};
+static const struct conf_key KUBERNETES_SELECTOR[] = {ROW("role", STRING), ROW("label", STRING),
+                                                      ROW("field", STRING)};
 
 static const struct conf_key KUBERNETES_ATTACH[] = {
-    ROW("node", BOOL),
-    NEW("namespace", BOOL, "3.6"),
-    NEW("deployment", BOOL, "3.11"),
-    NEW("job", BOOL, "3.11"),
-    NEW("cronjob", BOOL, "3.11"),
+    ROW("node", BOOL),        NEW("namespace", BOOL, "3.6"), NEW("deployment", BOOL, "3.11"),
+    NEW("job", BOOL, "3.11"), NEW("cronjob", BOOL, "3.11"),
 };
 
 static const struct conf_key DOCKER_SD[] = {
@@ -301,7 +315,8 @@ static const struct conf_key REMOTE_READ[] = {
     ROW("filter_external_labels", BOOL),
 };
 
-static const struct conf_key STORAGE[] = {SUB("tsdb", STRUCT, TSDB), SUB("exemplars", STRUCT, EXEMPLARS)};
+static const struct conf_key STORAGE[] = {SUB("tsdb", STRUCT, TSDB),
+                                          SUB("exemplars", STRUCT, EXEMPLARS)};
 
 static const struct conf_key TSDB[] = {
     ROW("out_of_order_time_window", DURATION),
@@ -333,14 +348,9 @@ static const struct conf_key OTLP[] = {
 };
 
 static const struct conf_key TRACING[] = {
-    ROW("client_type", STRING),
-    ROW("endpoint", STRING),
-    ROW("sampling_fraction", FLOAT),
-    ROW("insecure", BOOL),
-    SUB("tls_config", STRUCT, TLS),
-    ROW("headers", STRING_MAP),
-    ROW("compression", STRING),
-    ROW("timeout", DURATION),
+    ROW("client_type", STRING), ROW("endpoint", STRING),        ROW("sampling_fraction", FLOAT),
+    ROW("insecure", BOOL),      SUB("tls_config", STRUCT, TLS), ROW("headers", STRING_MAP),
+    ROW("compression", STRING), ROW("timeout", DURATION),
 };
 
 /* Mechanisms whose own keys are not listed are carried to a Prometheus that knows them. */
@@ -390,7 +400,10 @@ struct structure {
     bool has_http, has_mechanisms; /* inlined */
 };
 
-#define KEYS(list, ...) {(list), COUNT(list), __VA_ARGS__}
+#define KEYS(list, ...)                                                                            \
+    {                                                                                              \
+        (list), COUNT(list), __VA_ARGS__                                                           \
+    }
 static const struct structure STRUCTS[CONF_STRUCT_COUNT] = {
     [CONF_TOP] = KEYS(TOP, false, false),
     [CONF_GLOBAL] = KEYS(GLOBAL, false, false),
@@ -488,7 +501,8 @@ static unsigned distance(struct view a, const char *b)
     return row[n];
 }
 
-static const char *nearest(const struct conf_key *keys, size_t count, struct view name, unsigned *best)
+static const char *nearest(const struct conf_key *keys, size_t count, struct view name,
+                           unsigned *best)
 {
     const char *found = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -504,7 +518,8 @@ static const char *nearest(const struct conf_key *keys, size_t count, struct vie
 const char *conf_key_nearest(enum conf_struct s, struct view name)
 {
     const struct structure *of = &STRUCTS[s];
-    unsigned best = name.len < 9 ? (unsigned)name.len / 3 + 2 : 5; /* further away is another word */
+    unsigned best =
+        name.len < 9 ? (unsigned)name.len / 3 + 2 : 5; /* further away is another word */
     const char *found = nearest(of->keys, of->count, name, &best);
     const char *better = of->has_http ? nearest(HTTP, COUNT(HTTP), name, &best) : NULL;
     found = better != NULL ? better : found;
@@ -515,8 +530,9 @@ const char *conf_key_nearest(enum conf_struct s, struct view name)
 bool conf_is_path_key(struct view name)
 {
     static const char *const names[] = {
-        "password_file", "username_file",   "credentials_file", "bearer_token_file", "client_secret_file", "ca_file",
-        "cert_file",     "key_file",        "kubeconfig_file",  "auth_token_file",   "secret_key_file",
+        "password_file",      "username_file",   "credentials_file", "bearer_token_file",
+        "client_secret_file", "ca_file",         "cert_file",        "key_file",
+        "kubeconfig_file",    "auth_token_file", "secret_key_file",
     };
     for (size_t i = 0; i < COUNT(names); i++) {
         if (view_is(name, names[i])) {

@@ -1,5 +1,6 @@
-/* Every key of a prometheus.yml up to Prometheus 3.14, with its type and the version that brought it: the table that finds typing
- * errors and lets keys of newer versions pass. Also which keys name files, and which discovery mechanisms exist. */
+/* Every key of a prometheus.yml up to Prometheus 3.14, with its type and the version that brought
+ * it: the table that finds typing errors and lets keys of newer versions pass. Also which keys name
+ * files, and which discovery mechanisms exist. */
 #ifndef KVASS_CONFIGGEN_PROMCONF_SCHEMA_H
 #define KVASS_CONFIGGEN_PROMCONF_SCHEMA_H
 
@@ -73,7 +74,8 @@ struct conf_key {
     const char *since;      /* NULL: 2.42 has it */
 };
 
-/* The row of a key, the HTTP client keys and discovery mechanisms that s may hold included; NULL when no version has it. */
+/* The row of a key, the HTTP client keys and discovery mechanisms that s may hold included; NULL
+ * when no version has it. */
 const struct conf_key *conf_key_find(enum conf_struct s, struct view name);
 
 /* Nearest known key for a message; NULL when nothing is near. */

@@ -1,10 +1,11 @@
-/* What Prometheus refuses in discovery sections when it loads a file. Mechanisms that are not native here are not looked into:
- * the Prometheus that runs them for us does. */
+/* What Prometheus refuses in discovery sections when it loads a file. Mechanisms that are not
+ * native here are not looked into: the Prometheus that runs them for us does. */
 #include "configgen/promconf_parts.h"
 
 #include <stdio.h>
 
-static int fail_key(struct conf_reader *r, const struct yaml_node *n, const char *key, const char *what)
+static int fail_key(struct conf_reader *r, const struct yaml_node *n, const char *key,
+                    const char *what)
 {
     const struct yaml_node *value = yaml_get(n, key);
     conf_push(r, view_of(key));
@@ -31,8 +32,9 @@ int conf_check_label_name(struct conf_reader *r, const struct yaml_node *name)
         ok = ok && (letter || (i > 0 && c >= '0' && c <= '9'));
     }
     if (!ok) {
-        return conf_fail(r, name, "\"%.*s\" is not a valid label name; expected letters, digits and underscores",
-                         VIEW_FMT(v));
+        return conf_fail(
+            r, name, "\"%.*s\" is not a valid label name; expected letters, digits and underscores",
+            VIEW_FMT(v));
     }
     return 0;
 }
@@ -57,8 +59,10 @@ static int check_static_hosts(struct conf_reader *r, const struct yaml_node *n)
         const struct yaml_node *t = targets->items[i];
         if (memchr(t->value.base, '/', t->value.len) != NULL) {
             conf_push(r, VIEW("targets"));
-            return conf_fail(r, t, "\"%.*s\" is not a valid hostname; expected host:port without scheme and path",
-                             VIEW_FMT(t->value));
+            return conf_fail(
+                r, t,
+                "\"%.*s\" is not a valid hostname; expected host:port without scheme and path",
+                VIEW_FMT(t->value));
         }
     }
     return 0;
@@ -86,7 +90,8 @@ static int check_file(struct conf_reader *r, const struct yaml_node *n)
         if (!file_pattern_ok(files->items[i]->value)) {
             conf_push(r, VIEW("files"));
             return conf_fail(r, files->items[i],
-                             "path name \"%.*s\" is not valid for file discovery; expected one ending in .json, .yml or "
+                             "path name \"%.*s\" is not valid for file discovery; expected one "
+                             "ending in .json, .yml or "
                              ".yaml, with * in its last part only",
                              VIEW_FMT(files->items[i]->value));
         }
@@ -100,9 +105,12 @@ static int check_http(struct conf_reader *r, const struct yaml_node *n)
     if (url.len == 0) {
         return fail_key(r, n, "url", "URL is missing; expected http://host/path");
     }
-    size_t scheme = view_has_prefix(url, VIEW("http://")) ? 7 : view_has_prefix(url, VIEW("https://")) ? 8 : 0;
+    size_t scheme = view_has_prefix(url, VIEW("http://"))    ? 7
+                    : view_has_prefix(url, VIEW("https://")) ? 8
+                                                             : 0;
     if (scheme == 0) {
-        return fail_key(r, n, "url", "URL scheme is neither http nor https; expected http://host/path");
+        return fail_key(r, n, "url",
+                        "URL scheme is neither http nor https; expected http://host/path");
     }
     if (scheme == url.len || strchr("/?#", url.base[scheme]) != NULL) {
         return fail_key(r, n, "url", "host is missing in URL; expected http://host/path");
@@ -138,7 +146,8 @@ static int check_consul(struct conf_reader *r, const struct yaml_node *n)
     }
     if ((conf_string(n, "username", "")[0] != '\0' || conf_string(n, "password", "")[0] != '\0') &&
         !yaml_is_null(yaml_get(n, "basic_auth"))) {
-        return fail_key(r, n, "basic_auth", "basic_auth together with username or password; expected one of them");
+        return fail_key(r, n, "basic_auth",
+                        "basic_auth together with username or password; expected one of them");
     }
     return 0;
 }
@@ -146,7 +155,8 @@ static int check_consul(struct conf_reader *r, const struct yaml_node *n)
 static int check_docker(struct conf_reader *r, const struct yaml_node *n)
 {
     if (conf_string(n, "host", "")[0] == '\0') {
-        return fail_key(r, n, "host", "no host; expected unix://, tcp:// or http:// and an address");
+        return fail_key(r, n, "host",
+                        "no host; expected unix://, tcp:// or http:// and an address");
     }
     return 0;
 }
@@ -160,7 +170,8 @@ static int check_dockerswarm(struct conf_reader *r, const struct yaml_node *n)
     return check_docker(r, n);
 }
 
-static int check_kubernetes_selectors(struct conf_reader *r, const struct yaml_node *n, const char *role)
+static int check_kubernetes_selectors(struct conf_reader *r, const struct yaml_node *n,
+                                      const char *role)
 {
     static const struct {
         const char *role, *allowed[5];
@@ -181,11 +192,14 @@ static int check_kubernetes_selectors(struct conf_reader *r, const struct yaml_n
         const char *of = conf_string(list->items[i], "role", "");
         size_t old = conf_push(r, VIEW("selectors"));
         if (!word_in(of, rows[row].allowed)) {
-            return conf_fail(r, list->items[i], "selector role \"%s\" with role %s; expected one it can have", of, role);
+            return conf_fail(r, list->items[i],
+                             "selector role \"%s\" with role %s; expected one it can have", of,
+                             role);
         }
         for (size_t k = 0; k < i; k++) {
             if (strcmp(of, conf_string(list->items[k], "role", "")) == 0) {
-                return conf_fail(r, list->items[i], "duplicated selector role \"%s\"; expected each once", of);
+                return conf_fail(r, list->items[i],
+                                 "duplicated selector role \"%s\"; expected each once", of);
             }
         }
         conf_pop(r, old);
@@ -199,8 +213,8 @@ static bool has_http_settings(const struct yaml_node *n)
     for (size_t i = 0; i < n->count; i++) {
         const char *key = n->pairs[i].key->value.base;
         bool flag = strcmp(key, "follow_redirects") == 0 || strcmp(key, "enable_http2") == 0;
-        if (conf_key_find(CONF_HTTP, n->pairs[i].key->value) != NULL && !yaml_is_null(n->pairs[i].value) &&
-            !(flag && conf_bool(n, key, true))) {
+        if (conf_key_find(CONF_HTTP, n->pairs[i].key->value) != NULL &&
+            !yaml_is_null(n->pairs[i].value) && !(flag && conf_bool(n, key, true))) {
             return true;
         }
     }
@@ -209,24 +223,31 @@ static bool has_http_settings(const struct yaml_node *n)
 
 static int check_kubernetes(struct conf_reader *r, const struct yaml_node *n)
 {
-    static const char *const roles[] = {"pod", "service", "endpoints", "endpointslice", "node", "ingress", NULL};
+    static const char *const roles[] = {"pod",  "service", "endpoints", "endpointslice",
+                                        "node", "ingress", NULL};
     const char *role = conf_string(n, "role", "");
     bool server = conf_string(n, "api_server", "")[0] != '\0';
     bool file = conf_string(n, "kubeconfig_file", "")[0] != '\0';
     if (!word_in(role, roles)) {
-        return fail_key(r, n, "role", "no known role; expected pod, service, endpoints, endpointslice, node or ingress");
+        return fail_key(
+            r, n, "role",
+            "no known role; expected pod, service, endpoints, endpointslice, node or ingress");
     }
     if (file && server) {
-        return fail_key(r, n, "kubeconfig_file", "kubeconfig_file together with api_server; expected one of them");
+        return fail_key(r, n, "kubeconfig_file",
+                        "kubeconfig_file together with api_server; expected one of them");
     }
     if (file && has_http_settings(n)) {
-        return fail_key(r, n, "kubeconfig_file", "kubeconfig_file together with HTTP client settings; expected one of them");
+        return fail_key(r, n, "kubeconfig_file",
+                        "kubeconfig_file together with HTTP client settings; expected one of them");
     }
     if (!server && has_http_settings(n)) {
         return conf_fail(r, n, "HTTP client settings without api_server; expected both");
     }
     if (conf_bool(yaml_get(n, "namespaces"), "own_namespace", false) && (server || file)) {
-        return fail_key(r, n, "namespaces", "own_namespace together with api_server or kubeconfig_file; expected one of them");
+        return fail_key(
+            r, n, "namespaces",
+            "own_namespace together with api_server or kubeconfig_file; expected one of them");
     }
     return check_kubernetes_selectors(r, n, role);
 }
@@ -236,17 +257,14 @@ static const struct section {
     int (*check)(struct conf_reader *r, const struct yaml_node *n);
     bool has_http;
 } SECTIONS[] = {
-    {"static_configs", check_static, false},
-    {"file_sd_configs", check_file, false},
-    {"http_sd_configs", check_http, true},
-    {"dns_sd_configs", check_dns, false},
-    {"consul_sd_configs", check_consul, true},
-    {"kubernetes_sd_configs", check_kubernetes, true},
-    {"docker_sd_configs", check_docker, true},
-    {"dockerswarm_sd_configs", check_dockerswarm, true},
+    {"static_configs", check_static, false},   {"file_sd_configs", check_file, false},
+    {"http_sd_configs", check_http, true},     {"dns_sd_configs", check_dns, false},
+    {"consul_sd_configs", check_consul, true}, {"kubernetes_sd_configs", check_kubernetes, true},
+    {"docker_sd_configs", check_docker, true}, {"dockerswarm_sd_configs", check_dockerswarm, true},
 };
 
-static int check_section(struct conf_reader *r, const struct section *s, const struct yaml_node *list, bool has_rules)
+static int check_section(struct conf_reader *r, const struct section *s,
+                         const struct yaml_node *list, bool has_rules)
 {
     struct http_client_conf unused;
     size_t outer = conf_push(r, view_of(s->key));

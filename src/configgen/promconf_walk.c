@@ -1,11 +1,13 @@
-/* The walk over a configuration tree along the schema: types, known keys, absolute paths. What a value means is not looked at
- * here, only whether Prometheus could read it into its own structures; null is fine for everything but list elements. */
-#include "configgen/promconf_parts.h"
+/* The walk over a configuration tree along the schema: types, known keys, absolute paths. What a
+ * value means is not looked at here, only whether Prometheus could read it into its own structures;
+ * null is fine for everything but list elements. */
 #include "base/duration.h"
+#include "configgen/promconf_parts.h"
 
 #include <stdlib.h>
 
-static int walk_value(struct conf_reader *r, const struct yaml_pair *pair, const struct conf_key *key);
+static int walk_value(struct conf_reader *r, const struct yaml_pair *pair,
+                      const struct conf_key *key);
 
 static const char *type_name(enum conf_type type)
 {
@@ -34,14 +36,16 @@ static const char *type_name(enum conf_type type)
 static int fail_type(struct conf_reader *r, const struct yaml_node *n, enum conf_type type)
 {
     if (n->kind != YAML_SCALAR) {
-        return conf_fail(r, n, "%s; expected %s", n->kind == YAML_MAPPING ? "a mapping" : "a list", type_name(type));
+        return conf_fail(r, n, "%s; expected %s", n->kind == YAML_MAPPING ? "a mapping" : "a list",
+                         type_name(type));
     }
     bool quoted = !yaml_is_plain(n);
-    return conf_fail(r, n, "%s%.*s%s; expected %s", quoted ? "the string \"" : "", VIEW_FMT(n->value), quoted ? "\"" : "",
-                     type_name(type));
+    return conf_fail(r, n, "%s%.*s%s; expected %s", quoted ? "the string \"" : "",
+                     VIEW_FMT(n->value), quoted ? "\"" : "", type_name(type));
 }
 
-/* What Go's url.Parse refuses among the things people write: a host and port without scheme, odd characters, a broken port. */
+/* What Go's url.Parse refuses among the things people write: a host and port without scheme, odd
+ * characters, a broken port. */
 static const char *url_fault(struct view v)
 {
     for (size_t i = 0; i < v.len; i++) {
@@ -57,7 +61,8 @@ static const char *url_fault(struct view v)
         bool letter = colon > 0 && ((v.base[0] | 0x20) >= 'a' && (v.base[0] | 0x20) <= 'z');
         for (size_t i = 0; i < colon && letter; i++) {
             char c = v.base[i];
-            letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') || strchr("+-.", c) != NULL;
+            letter = ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') ||
+                     strchr("+-.", c) != NULL;
         }
         if (!letter) {
             return "no scheme before the first colon";
@@ -118,8 +123,8 @@ static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum co
         break;
     case CONF_URL:
         if (ok && url_fault(n->value) != NULL) {
-            return conf_fail(r, n, "%s in \"%.*s\"; expected a URL such as http://host:port/", url_fault(n->value),
-                             VIEW_FMT(n->value));
+            return conf_fail(r, n, "%s in \"%.*s\"; expected a URL such as http://host:port/",
+                             url_fault(n->value), VIEW_FMT(n->value));
         }
         break;
     default:
@@ -130,7 +135,8 @@ static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum co
 
 static struct yaml_node *path_absolute(struct conf_reader *r, struct yaml_node *n)
 {
-    const char *joined = n->kind == YAML_SCALAR ? conf_path_join(r->arena, r->base_dir, n->value.base) : NULL;
+    const char *joined =
+        n->kind == YAML_SCALAR ? conf_path_join(r->arena, r->base_dir, n->value.base) : NULL;
     if (joined == NULL || joined == n->value.base || yaml_is_null(n) || !r->make_absolute) {
         return n;
     }
@@ -197,7 +203,8 @@ static int walk_map(struct conf_reader *r, const struct yaml_node *n, const stru
         if (rc == 0 && key->type == CONF_STRING_MAP) {
             rc = walk_scalar(r, value, CONF_STRING);
         } else if (rc == 0 && !yaml_is_null(value)) {
-            rc = key->type == CONF_STRUCT_MAP ? conf_walk(r, value, key->inner) : walk_strings(r, value, CONF_STRINGS);
+            rc = key->type == CONF_STRUCT_MAP ? conf_walk(r, value, key->inner)
+                                              : walk_strings(r, value, CONF_STRINGS);
         }
         conf_pop(r, old);
         if (rc != 0) {
@@ -208,7 +215,8 @@ static int walk_map(struct conf_reader *r, const struct yaml_node *n, const stru
 }
 
 /* Jobs are named by their job_name in messages, not by their number. */
-static size_t enter_item(struct conf_reader *r, const struct yaml_node *item, enum conf_struct s, size_t i)
+static size_t enter_item(struct conf_reader *r, const struct yaml_node *item, enum conf_struct s,
+                         size_t i)
 {
     const struct yaml_node *name = s == CONF_SCRAPE ? yaml_get(item, "job_name") : NULL;
     size_t old = conf_push_index(r, i);
@@ -219,7 +227,8 @@ static size_t enter_item(struct conf_reader *r, const struct yaml_node *item, en
     return old;
 }
 
-static int walk_structs(struct conf_reader *r, const struct yaml_node *n, const struct conf_key *key)
+static int walk_structs(struct conf_reader *r, const struct yaml_node *n,
+                        const struct conf_key *key)
 {
     char where[CONF_WHERE_MAX];
     const char *job = r->job;
@@ -229,8 +238,9 @@ static int walk_structs(struct conf_reader *r, const struct yaml_node *n, const 
     memcpy(where, r->where, sizeof(where));
     for (size_t i = 0; i < n->count; i++) {
         size_t old = enter_item(r, n->items[i], key->inner, i);
-        int rc = yaml_is_null(n->items[i]) ? conf_fail(r, n->items[i], "an empty or null section; expected a mapping")
-                                           : conf_walk(r, n->items[i], key->inner);
+        int rc = yaml_is_null(n->items[i])
+                     ? conf_fail(r, n->items[i], "an empty or null section; expected a mapping")
+                     : conf_walk(r, n->items[i], key->inner);
         memcpy(r->where, where, sizeof(where));
         conf_pop(r, old);
         r->job = job;
@@ -241,7 +251,8 @@ static int walk_structs(struct conf_reader *r, const struct yaml_node *n, const 
     return 0;
 }
 
-static int walk_value(struct conf_reader *r, const struct yaml_pair *pair, const struct conf_key *key)
+static int walk_value(struct conf_reader *r, const struct yaml_pair *pair,
+                      const struct conf_key *key)
 {
     const struct yaml_node *n = pair->value;
     if (yaml_is_null(n)) {
@@ -290,12 +301,14 @@ int conf_walk_key(struct conf_reader *r, const struct yaml_pair *pair, const str
 
 static int fail_unknown(struct conf_reader *r, const struct yaml_node *key, enum conf_struct s)
 {
-    bool mechanism = (s == CONF_SCRAPE || s == CONF_ALERTMANAGER) && conf_is_mechanism_name(key->value);
+    bool mechanism =
+        (s == CONF_SCRAPE || s == CONF_ALERTMANAGER) && conf_is_mechanism_name(key->value);
     const char *near = conf_key_nearest(s, key->value);
     conf_push(r, key->value);
     return conf_fail(r, key, "%s; expected a key that Prometheus has up to 3.14%s%s%s",
-                     mechanism ? "unknown service discovery mechanism" : "unknown key", near != NULL ? ", such as '" : "",
-                     near != NULL ? near : "", near != NULL ? "'" : "");
+                     mechanism ? "unknown service discovery mechanism" : "unknown key",
+                     near != NULL ? ", such as '" : "", near != NULL ? near : "",
+                     near != NULL ? "'" : "");
 }
 
 int conf_walk(struct conf_reader *r, const struct yaml_node *n, enum conf_struct s)

@@ -1,4 +1,5 @@
-/* Golden files of a folder: case.yml beside case.want. With KVASS_WRITE_GOLDEN set, tests write the .want files anew instead. */
+/* Golden files of a folder: case.yml beside case.want. With KVASS_WRITE_GOLDEN set, tests write the
+ * .want files anew instead. */
 #ifndef KVASS_TESTS_CONFIGGEN_GOLDEN_H
 #define KVASS_TESTS_CONFIGGEN_GOLDEN_H
 

@@ -1,8 +1,8 @@
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include "configgen/promconf.h"
 #include "golden.h"
@@ -50,7 +50,8 @@ static void put_u64(struct bytes *out, const char *name, uint64_t value)
 static void put_pairs(struct bytes *out, const char *name, const struct label *pairs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        bytes_printf(out, "  %s: %.*s=[%.*s]\n", name, VIEW_FMT(pairs[i].name), VIEW_FMT(pairs[i].value));
+        bytes_printf(out, "  %s: %.*s=[%.*s]\n", name, VIEW_FMT(pairs[i].name),
+                     VIEW_FMT(pairs[i].value));
     }
 }
 
@@ -84,7 +85,8 @@ static void put_http(struct bytes *out, const struct http_client_conf *h)
         for (size_t i = 0; i < h->oauth2->scope_count; i++) {
             put(out, "scope", h->oauth2->scopes[i]);
         }
-        put_pairs(out, "endpoint_param", h->oauth2->endpoint_params, h->oauth2->endpoint_param_count);
+        put_pairs(out, "endpoint_param", h->oauth2->endpoint_params,
+                  h->oauth2->endpoint_param_count);
         put_tls(out, &h->oauth2->tls);
     }
     for (size_t i = 0; i < h->header_count; i++) {
@@ -99,24 +101,28 @@ static void put_http(struct bytes *out, const struct http_client_conf *h)
     bytes_printf(out, "  redirects %d http2 %d\n", h->follow_redirects, h->enable_http2);
 }
 
-static void put_rules(struct bytes *out, const char *name, const struct relabel_spec *specs, size_t count)
+static void put_rules(struct bytes *out, const char *name, const struct relabel_spec *specs,
+                      size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct relabel_spec *s = &specs[i];
-        bytes_printf(out, "  %s %d:%d %s", name, s->line, s->column, relabel_action_name(s->action));
+        bytes_printf(out, "  %s %d:%d %s", name, s->line, s->column,
+                     relabel_action_name(s->action));
         for (size_t k = 0; k < s->source_label_count; k++) {
             bytes_printf(out, " %.*s", VIEW_FMT(s->source_labels[k]));
         }
-        bytes_printf(out, " sep[%.*s] re[%.*s] -> [%.*s] [%.*s] mod %llu\n", VIEW_FMT(s->separator), VIEW_FMT(s->regex),
-                     VIEW_FMT(s->target_label), VIEW_FMT(s->replacement), (unsigned long long)s->modulus);
+        bytes_printf(out, " sep[%.*s] re[%.*s] -> [%.*s] [%.*s] mod %llu\n", VIEW_FMT(s->separator),
+                     VIEW_FMT(s->regex), VIEW_FMT(s->target_label), VIEW_FMT(s->replacement),
+                     (unsigned long long)s->modulus);
     }
 }
 
 static void put_job(struct bytes *out, const struct job_conf *j)
 {
     bytes_printf(out, "job [%s] %s:%d:%d\n", j->name, j->file, j->line, j->column);
-    bytes_printf(out, "  every %lld ms, timeout %lld ms, %s [%s], honor labels %d timestamps %d\n", (long long)j->interval_ms,
-                 (long long)j->timeout_ms, j->scheme, j->metrics_path, j->honor_labels, j->honor_timestamps);
+    bytes_printf(out, "  every %lld ms, timeout %lld ms, %s [%s], honor labels %d timestamps %d\n",
+                 (long long)j->interval_ms, (long long)j->timeout_ms, j->scheme, j->metrics_path,
+                 j->honor_labels, j->honor_timestamps);
     put_pairs(out, "param", j->params, j->param_count);
     put_http(out, &j->http);
     put_rules(out, "rule", j->relabel, j->relabel_count);
@@ -127,10 +133,13 @@ static void put_job(struct bytes *out, const struct job_conf *j)
     put_u64(out, "label_name_length_limit", j->label_name_length_limit);
     put_u64(out, "label_value_length_limit", j->label_value_length_limit);
     put_u64(out, "body_size_limit", j->body_size_limit);
-    put(out, "fallback", j->fallback_scrape_protocol[0] != '\0' ? j->fallback_scrape_protocol : NULL);
-    bytes_printf(out, "  utf8 %d native %d classic %d\n", j->utf8_names, j->native_histograms, j->always_classic);
+    put(out, "fallback",
+        j->fallback_scrape_protocol[0] != '\0' ? j->fallback_scrape_protocol : NULL);
+    bytes_printf(out, "  utf8 %d native %d classic %d\n", j->utf8_names, j->native_histograms,
+                 j->always_classic);
     for (size_t i = 0; i < j->sd_count; i++) {
-        bytes_printf(out, "  sd %s %d:%d\n", j->sd[i].key, j->sd[i].node->line, j->sd[i].node->column);
+        bytes_printf(out, "  sd %s %d:%d\n", j->sd[i].key, j->sd[i].node->line,
+                     j->sd[i].node->column);
     }
 }
 
@@ -145,8 +154,9 @@ static void run_good(const char *name, const char *text)
     assert_string_equal(err.msg, "");
     assert_int_equal(rc, 0);
     bytes_init(&out, 1 << 20);
-    bytes_printf(&out, "scrape every %lld ms, evaluate every %lld ms, needs %s %s\n", (long long)c->scrape_interval_ms,
-                 (long long)c->evaluation_interval_ms, c->needs_version != NULL ? c->needs_version : "-",
+    bytes_printf(&out, "scrape every %lld ms, evaluate every %lld ms, needs %s %s\n",
+                 (long long)c->scrape_interval_ms, (long long)c->evaluation_interval_ms,
+                 c->needs_version != NULL ? c->needs_version : "-",
                  c->needs_key != NULL ? c->needs_key : "-");
     for (size_t i = 0; i < c->job_count; i++) {
         put_job(&out, &c->jobs[i]);
@@ -188,9 +198,10 @@ static void failing_files(void **state)
 static void globals_are_inherited(void **state)
 {
     (void)state;
-    struct promconf *c = parse("global: {scrape_interval: 5s, sample_limit: 7, label_limit: 3}\n"
-                               "scrape_configs:\n- job_name: a\n- {job_name: b, sample_limit: 9, scrape_interval: 2s}\n",
-                               PROMETHEUS_3);
+    struct promconf *c = parse(
+        "global: {scrape_interval: 5s, sample_limit: 7, label_limit: 3}\n"
+        "scrape_configs:\n- job_name: a\n- {job_name: b, sample_limit: 9, scrape_interval: 2s}\n",
+        PROMETHEUS_3);
     const struct job_conf *a = promconf_job(c, "a"), *b = promconf_job(c, "b");
     assert_int_equal(a->interval_ms, 5000);
     assert_int_equal(a->timeout_ms, 5000);
@@ -217,12 +228,18 @@ static void text_hash_follows_the_job(void **state)
     (void)state;
     uint64_t base = hash_of("scrape_configs: [{job_name: a}]\n");
     assert_true(base == hash_of("# comment\nscrape_configs:\n- job_name: a\n- job_name: other\n"));
-    assert_true(base == hash_of("global: {external_labels: {x: y}}\nscrape_configs: [{job_name: a}]\n"));
-    assert_true(base != hash_of("global: {scrape_interval: 30s}\nscrape_configs: [{job_name: a}]\n"));
-    assert_true(base != hash_of("global: {scrape_protocols: [PrometheusProto]}\nscrape_configs: [{job_name: a}]\n"));
+    assert_true(base ==
+                hash_of("global: {external_labels: {x: y}}\nscrape_configs: [{job_name: a}]\n"));
+    assert_true(base !=
+                hash_of("global: {scrape_interval: 30s}\nscrape_configs: [{job_name: a}]\n"));
+    assert_true(
+        base !=
+        hash_of(
+            "global: {scrape_protocols: [PrometheusProto]}\nscrape_configs: [{job_name: a}]\n"));
     assert_true(base != hash_of("scrape_configs: [{job_name: a, honor_labels: true}]\n"));
-    assert_true(hash_of("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: a}]}]") !=
-                hash_of("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: b}]}]"));
+    assert_true(
+        hash_of("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: a}]}]") !=
+        hash_of("scrape_configs: [{job_name: a, relabel_configs: [{action: drop, regex: b}]}]"));
 }
 
 static void hash_covers_the_bytes(void **state)
@@ -245,30 +262,34 @@ static void versions_differ(void **state)
     (void)state;
     const char *names = "global: {external_labels: {a.b: c}}\n";
     check_refused(names, PROMETHEUS_2,
-                  "p.yml:1:28: global.external_labels: \"a.b\" is not a valid label name; expected letters, digits and "
+                  "p.yml:1:28: global.external_labels: \"a.b\" is not a valid label name; expected "
+                  "letters, digits and "
                   "underscores");
     promconf_unref(parse(names, PROMETHEUS_3));
     const char *v1 = "alerting: {alertmanagers: [{api_version: v1}]}\n";
     promconf_unref(parse(v1, PROMETHEUS_2));
-    check_refused(v1, PROMETHEUS_3, "p.yml:1:42: alerting.alertmanagers[0].api_version: expected v2");
+    check_refused(v1, PROMETHEUS_3,
+                  "p.yml:1:42: alerting.alertmanagers[0].api_version: expected v2");
     check_refused("remote_write: [{url: x, queue_config: {max_shards: 0}}]\n", PROMETHEUS_3,
-                  "p.yml:1:52: remote_write[0].queue_config.max_shards: not above 0; expected a positive number");
+                  "p.yml:1:52: remote_write[0].queue_config.max_shards: not above 0; expected a "
+                  "positive number");
 }
 
 static void kubernetes_options(void **state)
 {
     (void)state;
-    const char *text =
-        "remote_write: [{url: x, authorization: &auth {credentials_file: /var/run/secrets/kubernetes.io/serviceaccount/token}}]\n"
-        "scrape_configs:\n"
-        "- job_name: a\n"
-        "  authorization: *auth\n"
-        "  tls_config: {ca_file: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt, server_name: "
-        "/var/run/secrets/kubernetes.io/serviceaccount}\n"
-        "  kubernetes_sd_configs:\n"
-        "  - role: pod\n"
-        "  - {role: node, api_server: 'https://old', bearer_token: t}\n"
-        "  - {role: node, kubeconfig_file: /k}\n";
+    const char *text = "remote_write: [{url: x, authorization: &auth {credentials_file: "
+                       "/var/run/secrets/kubernetes.io/serviceaccount/token}}]\n"
+                       "scrape_configs:\n"
+                       "- job_name: a\n"
+                       "  authorization: *auth\n"
+                       "  tls_config: {ca_file: "
+                       "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt, server_name: "
+                       "/var/run/secrets/kubernetes.io/serviceaccount}\n"
+                       "  kubernetes_sd_configs:\n"
+                       "  - role: pod\n"
+                       "  - {role: node, api_server: 'https://old', bearer_token: t}\n"
+                       "  - {role: node, kubeconfig_file: /k}\n";
     struct promconf_options opts = {.major = PROMETHEUS_2,
                                     .kubernetes_url = "https://new:6443",
                                     .kubernetes_proxy = "http://proxy:1",
@@ -279,18 +300,20 @@ static void kubernetes_options(void **state)
     assert_int_equal(promconf_parse("/x.yml", view_of(text), &opts, &c, &err), 0);
     bytes_init(&out, 1 << 16);
     assert_int_equal(yaml_write(c->root, &out, &err), 0);
-    assert_string_equal(out.base, "remote_write:\n- url: x\n  authorization:\n"
-                                  "    credentials_file: /var/run/secrets/kubernetes.io/serviceaccount/token\n"
-                                  "scrape_configs:\n- job_name: a\n  authorization:\n    credentials_file: /sa/token\n"
-                                  "  tls_config:\n    ca_file: /sa/ca.crt\n"
-                                  "    server_name: /var/run/secrets/kubernetes.io/serviceaccount\n"
-                                  "  kubernetes_sd_configs:\n  - role: pod\n"
-                                  "    authorization:\n      credentials_file: /sa/token\n"
-                                  "    tls_config:\n      ca_file: /sa/ca.crt\n"
-                                  "    api_server: https://new:6443\n    proxy_url: http://proxy:1\n"
-                                  "  - role: node\n    api_server: https://new:6443\n    bearer_token: t\n"
-                                  "    proxy_url: http://proxy:1\n"
-                                  "  - role: node\n    kubeconfig_file: /k\n");
+    assert_string_equal(
+        out.base,
+        "remote_write:\n- url: x\n  authorization:\n"
+        "    credentials_file: /var/run/secrets/kubernetes.io/serviceaccount/token\n"
+        "scrape_configs:\n- job_name: a\n  authorization:\n    credentials_file: /sa/token\n"
+        "  tls_config:\n    ca_file: /sa/ca.crt\n"
+        "    server_name: /var/run/secrets/kubernetes.io/serviceaccount\n"
+        "  kubernetes_sd_configs:\n  - role: pod\n"
+        "    authorization:\n      credentials_file: /sa/token\n"
+        "    tls_config:\n      ca_file: /sa/ca.crt\n"
+        "    api_server: https://new:6443\n    proxy_url: http://proxy:1\n"
+        "  - role: node\n    api_server: https://new:6443\n    bearer_token: t\n"
+        "    proxy_url: http://proxy:1\n"
+        "  - role: node\n    kubeconfig_file: /k\n");
     assert_string_equal(c->jobs[0].http.credentials_file, "/sa/token");
     bytes_done(&out);
     promconf_unref(c);
@@ -316,7 +339,8 @@ static void included_files(void **state)
     snprintf(path, sizeof(path), "%s/jobs/a.yml", dir);
     write_file(path, "scrape_configs:\n- job_name: a\n");
     snprintf(path, sizeof(path), "%s/main.yml", dir);
-    write_file(path, "scrape_config_files: [jobs/*.yml, none/*.yml]\nscrape_configs: [{job_name: m, bearer_token_file: tok}]\n");
+    write_file(path, "scrape_config_files: [jobs/*.yml, none/*.yml]\nscrape_configs: [{job_name: "
+                     "m, bearer_token_file: tok}]\n");
     assert_int_equal(promconf_load(path, NULL, &c, &err), 0);
     assert_int_equal(c->job_count, 3);
     assert_string_equal(c->jobs[0].name, "m");
@@ -331,7 +355,8 @@ static void included_files(void **state)
     write_file(path, "scrape_configs:\n- job_name: m\n");
     snprintf(path, sizeof(path), "%s/main.yml", dir);
     assert_int_equal(promconf_load(path, NULL, &c, &err), ERR_INVALID);
-    assert_non_null(strstr(err.msg, "/jobs/a.yml:2:13: job 'm': job_name: found multiple scrape configs"));
+    assert_non_null(
+        strstr(err.msg, "/jobs/a.yml:2:13: job 'm': job_name: found multiple scrape configs"));
     errctx_clear(&err);
     snprintf(path, sizeof(path), "%s/jobs/a.yml", dir);
     write_file(path, "global: {}\n");
@@ -360,12 +385,16 @@ static void http_client_of_any_mapping(void **state)
     assert_int_equal(yaml_parse(arena, "sd.yml", view_of(text), &root, &err), 0);
     assert_int_equal(promconf_http_client(arena, root, "sd.yml", "/etc/x", &http, &err), 0);
     assert_string_equal(http.password_file, "/etc/pw");
-    assert_string_equal(yaml_get(yaml_get(root, "basic_auth"), "password_file")->value.base, "../pw");
+    assert_string_equal(yaml_get(yaml_get(root, "basic_auth"), "password_file")->value.base,
+                        "../pw");
     text = "tls_config: {ca_fil: x}\n";
     assert_int_equal(yaml_parse(arena, "sd.yml", view_of(text), &root, &err), 0);
-    assert_int_equal(promconf_http_client(arena, root, "sd.yml", "/etc/x", &http, &err), ERR_INVALID);
-    assert_string_equal(err.msg, "sd.yml:1:14: tls_config.ca_fil: unknown key; expected a key that Prometheus has up to "
-                                 "3.14, such as 'ca_file'");
+    assert_int_equal(promconf_http_client(arena, root, "sd.yml", "/etc/x", &http, &err),
+                     ERR_INVALID);
+    assert_string_equal(
+        err.msg,
+        "sd.yml:1:14: tls_config.ca_fil: unknown key; expected a key that Prometheus has up to "
+        "3.14, such as 'ca_file'");
     assert_string_equal(http.username, "u");
     assert_int_equal(promconf_http_client(arena, NULL, "sd.yml", "/etc/x", &http, &err), 0);
     assert_true(http.follow_redirects && http.enable_http2);
