@@ -1,5 +1,6 @@
-/* The typed view of a prometheus.yml: what kvass itself needs of it. Everything else stays in the tree. One struct promconf is
- * one parsed configuration generation: immutable, refcounted, shared by threads. */
+/* The typed view of a prometheus.yml: what kvass itself needs of it. Everything else stays in the
+ * tree. One struct promconf is one parsed configuration generation: immutable, refcounted, shared
+ * by threads. */
 #ifndef KVASS_CONFIGGEN_PROMCONF_H
 #define KVASS_CONFIGGEN_PROMCONF_H
 
@@ -15,7 +16,8 @@ struct sd_conf {
 
 struct job_conf {
     const char *name; /* interned */
-    const char *file; /* the file it comes from (scrape_config_files), and the directory relative paths start from */
+    const char *file; /* the file it comes from (scrape_config_files), and the directory relative
+                         paths start from */
     const char *base_dir;
     int line, column;
     bool honor_labels, honor_timestamps;
@@ -26,14 +28,16 @@ struct job_conf {
     struct http_client_conf http;
     const struct relabel_spec *relabel, *metric_relabel;
     size_t relabel_count, metric_relabel_count;
-    uint64_t sample_limit, target_limit, label_limit, label_name_length_limit, label_value_length_limit;
+    uint64_t sample_limit, target_limit, label_limit, label_name_length_limit,
+        label_value_length_limit;
     uint64_t body_size_limit, keep_dropped_targets;
     const char *fallback_scrape_protocol; /* "" when absent */
     bool utf8_names, native_histograms, always_classic;
     const struct sd_conf *sd;
     size_t sd_count;
     const struct yaml_node *node; /* the job in the tree */
-    uint64_t text_hash;           /* changes whenever anything in the job (globals it inherits included) does */
+    uint64_t
+        text_hash; /* changes whenever anything in the job (globals it inherits included) does */
 };
 
 struct promconf {
@@ -44,6 +48,8 @@ struct promconf {
     int64_t scrape_interval_ms, evaluation_interval_ms;
     enum prometheus_major major;
     char hash[17]; /* hex, of the bytes of all files read */
+    const char *needs_version,
+        *needs_key; /* the newest Prometheus a key in use came with; NULL: 2.42 has them all */
 };
 
 struct promconf_options {
@@ -52,21 +58,31 @@ struct promconf_options {
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
 };
 
-/* Reads and validates the file and its scrape_config_files. Errors: "file:line:column: job 'x': key: what is wrong; expected ..." */
-int promconf_load(const char *path, const struct promconf_options *opts, struct promconf **ret, struct errctx *err) MUST_CHECK;
-/* As promconf_load, from memory; path names it in messages and gives the directory of relative paths. */
-int promconf_parse(const char *path, struct view text, const struct promconf_options *opts, struct promconf **ret,
-                   struct errctx *err) MUST_CHECK;
+/* Reads and validates the file and its scrape_config_files. Errors: "file:line:column: job 'x':
+ * key: what is wrong; expected ..." */
+int promconf_load(const char *path, const struct promconf_options *opts, struct promconf **ret,
+                  struct errctx *err) MUST_CHECK;
+/* As promconf_load, from memory; path names it in messages and gives the directory of relative
+ * paths. */
+int promconf_parse(const char *path, struct view text, const struct promconf_options *opts,
+                   struct promconf **ret, struct errctx *err) MUST_CHECK;
 struct promconf *promconf_ref(struct promconf *c);
 void promconf_unref(struct promconf *c); /* NULL is fine */
 
-const struct job_conf *promconf_job(const struct promconf *c, const char *name); /* NULL when absent */
+const struct job_conf *promconf_job(const struct promconf *c,
+                                    const char *name); /* NULL when absent */
 
-/* The configuration for people: every secret reads <secret>, passwords in URLs xxxxx (as Prometheus' /api/v1/status/config). */
-int promconf_write_redacted(const struct promconf *c, struct bytes *out, struct errctx *err) MUST_CHECK;
+/* The configuration for people: every secret reads <secret>, passwords in URLs xxxxx (as
+ * Prometheus' /api/v1/status/config). */
+int promconf_write_redacted(const struct promconf *c, struct bytes *out,
+                            struct errctx *err) MUST_CHECK;
 
-/* Every *_sd_configs key of an HTTP client block and of a job is parsed by this one. */
-int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file, const char *base_dir,
-                         struct http_client_conf *ret, struct errctx *err) MUST_CHECK;
+#define PROMCONF_FILES_MAX 10000 /* scrape_config_files */
+
+/* The HTTP client block of a job or of a *_sd_configs item: other keys of the mapping are not
+ * looked at, relative paths start from base_dir. Messages name file, line and column. */
+int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file,
+                         const char *base_dir, struct http_client_conf *ret,
+                         struct errctx *err) MUST_CHECK;
 
 #endif

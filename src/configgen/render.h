@@ -1,5 +1,5 @@
-/* Renders a shard's Prometheus configuration: the user's tree with each job's discovery replaced by a target list, its client
- * settings by our proxy. Pure and deterministic: same input, same bytes. */
+/* Renders a shard's Prometheus configuration: the user's tree with each job's discovery replaced by a target list,
+ * its client settings by our proxy. Pure and deterministic: same input, same bytes. */
 #ifndef KVASS_CONFIGGEN_RENDER_H
 #define KVASS_CONFIGGEN_RENDER_H
 
@@ -19,7 +19,8 @@ struct render_options {
     const char *prometheus_address; /* host:port of the shard's Prometheus, for self_monitor */
 };
 
-/* The shard's prometheus.yml. items: the shard's assignments (those LEAVING are not written); needed for the STATIC form only. */
+/* The shard's prometheus.yml. items: the shard's assignments (those LEAVING are not written); needed for the STATIC
+ * form only. */
 int render_config(const struct promconf *conf, const struct render_options *opts, const struct assignment *items,
                   size_t count, struct bytes *out, struct errctx *err) MUST_CHECK;
 

@@ -1,9 +1,11 @@
-/* Looking into a YAML tree and changing it: the half of yamltree.h that knows nothing of libyaml's parser and emitter.
+/* Looking into a YAML tree and changing it: the half of yamltree.h that knows nothing of libyaml's
+ * parser and emitter.
  *
- * Which plain scalars are something else than strings is judged as Prometheus' parser does (YAML 1.1 with its own table of
- * words), because its reading of the written file is what counts. */
-#include "configgen/yamltree.h"
+ * Which plain scalars are something else than strings is judged as Prometheus' parser does
+ * (YAML 1.1 with its own table of words), because its reading of the written file is what counts.
+ */
 #include "base/invariant.h"
+#include "configgen/yamltree.h"
 
 #include <yaml.h>
 
@@ -18,8 +20,10 @@ static bool word_is_among(struct view word, const char *const *words, size_t cou
 }
 
 static const char *const NULL_WORDS[] = {"", "~", "null", "Null", "NULL"};
-static const char *const TRUE_WORDS[] = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"};
-static const char *const FALSE_WORDS[] = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"};
+static const char *const TRUE_WORDS[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
+                                         "True", "TRUE", "on",  "On",  "ON"};
+static const char *const FALSE_WORDS[] = {"n",     "N",     "no",  "No",  "NO", "false",
+                                          "False", "FALSE", "off", "Off", "OFF"};
 #define WORDS(list) (list), sizeof(list) / sizeof((list)[0])
 
 bool yaml_is_plain(const struct yaml_node *n)
@@ -95,16 +99,19 @@ static bool is_letter(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* A narrow yes: words that start with a letter, '/' or '_' and that no YAML reader takes for anything but a string. */
+/* A narrow yes: words that start with a letter, '/' or '_' and that no YAML reader takes for
+ * anything but a string. */
 static bool plain_stays_string(struct view v)
 {
-    if (v.len == 0 || v.len > 1024 || !(is_letter(v.base[0]) || v.base[0] == '/' || v.base[0] == '_')) {
+    if (v.len == 0 || v.len > 1024 ||
+        !(is_letter(v.base[0]) || v.base[0] == '/' || v.base[0] == '_')) {
         return false;
     }
     for (size_t i = 0; i < v.len; i++) {
         char c = v.base[i];
         bool last = i + 1 == v.len;
-        if (!is_letter(c) && !(c >= '0' && c <= '9') && strchr("_/.-", c) == NULL && !(c == ':' && !last)) {
+        if (!is_letter(c) && !(c >= '0' && c <= '9') && strchr("_/.-", c) == NULL &&
+            !(c == ':' && !last)) {
             return false;
         }
     }
@@ -115,8 +122,8 @@ static bool plain_stays_string(struct view v)
 struct yaml_node *yaml_new_string(struct arena *arena, struct view value)
 {
     bool plain = plain_stays_string(value);
-    struct yaml_node *n =
-        node_new(arena, YAML_SCALAR, plain ? YAML_PLAIN_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE);
+    struct yaml_node *n = node_new(
+        arena, YAML_SCALAR, plain ? YAML_PLAIN_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE);
     n->value.base = arena_dup(arena, value.base != NULL ? value.base : "", value.len);
     n->value.len = value.len;
     return n;
@@ -129,7 +136,8 @@ struct yaml_node *yaml_new_plain(struct arena *arena, const char *text)
     return n;
 }
 
-void yaml_set(struct arena *arena, struct yaml_node *mapping, const char *key, struct yaml_node *value)
+void yaml_set(struct arena *arena, struct yaml_node *mapping, const char *key,
+              struct yaml_node *value)
 {
     invariant(mapping->kind == YAML_MAPPING);
     for (size_t i = 0; i < mapping->count; i++) {
@@ -146,7 +154,8 @@ void yaml_set(struct arena *arena, struct yaml_node *mapping, const char *key, s
         }
         mapping->pairs = grown;
     }
-    mapping->pairs[mapping->count++] = (struct yaml_pair){yaml_new_string(arena, view_of(key)), value};
+    mapping->pairs[mapping->count++] =
+        (struct yaml_pair){yaml_new_string(arena, view_of(key)), value};
 }
 
 void yaml_remove(struct yaml_node *mapping, const char *key)
@@ -154,7 +163,8 @@ void yaml_remove(struct yaml_node *mapping, const char *key)
     invariant(mapping->kind == YAML_MAPPING);
     for (size_t i = 0; i < mapping->count; i++) {
         if (view_is(mapping->pairs[i].key->value, key)) {
-            memmove(&mapping->pairs[i], &mapping->pairs[i + 1], (mapping->count - i - 1) * sizeof(*mapping->pairs));
+            memmove(&mapping->pairs[i], &mapping->pairs[i + 1],
+                    (mapping->count - i - 1) * sizeof(*mapping->pairs));
             mapping->count--;
             return;
         }
@@ -183,7 +193,8 @@ struct yaml_node *yaml_copy(struct arena *arena, const struct yaml_node *n)
     if (n->kind == YAML_SCALAR) {
         copy->value.base = arena_dup(arena, n->value.base, n->value.len);
     } else if (n->kind == YAML_SEQUENCE) {
-        copy->items = n->count != 0 ? arena_alloc(arena, n->count * sizeof(struct yaml_node *)) : NULL;
+        copy->items =
+            n->count != 0 ? arena_alloc(arena, n->count * sizeof(struct yaml_node *)) : NULL;
         for (size_t i = 0; i < n->count; i++) {
             copy->items[i] = yaml_copy(arena, n->items[i]);
         }
@@ -223,7 +234,8 @@ static bool is_number_like(struct view v)
     return true;
 }
 
-/* Where only one of the two is plain, both must be strings: a word, or what cannot be written plain. */
+/* Where only one of the two is plain, both must be strings: a word, or what cannot be written
+ * plain. */
 static bool scalars_equal(const struct yaml_node *a, const struct yaml_node *b)
 {
     bool flag;
@@ -252,8 +264,9 @@ bool yaml_equal(const struct yaml_node *a, const struct yaml_node *b)
         if (a->kind == YAML_SEQUENCE && !yaml_equal(a->items[i], b->items[i])) {
             return false;
         }
-        if (a->kind == YAML_MAPPING && (!view_equal(a->pairs[i].key->value, b->pairs[i].key->value) ||
-                                        !yaml_equal(a->pairs[i].value, b->pairs[i].value))) {
+        if (a->kind == YAML_MAPPING &&
+            (!view_equal(a->pairs[i].key->value, b->pairs[i].key->value) ||
+             !yaml_equal(a->pairs[i].value, b->pairs[i].value))) {
             return false;
         }
     }

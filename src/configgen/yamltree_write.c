@@ -1,9 +1,11 @@
 /* A YAML tree as text, through libyaml's emitter.
  *
- * A scalar keeps its value byte for byte and stays what it was: a quoted "5" stays quoted, a plain 5 stays plain. Styles are kept
- * where the emitter writes them exactly and replaced by a double-quoted form where it would not: folded blocks become literal
- * blocks, and line breaks outside of literal blocks are escaped, because folding is where writers and readers of YAML differ. All
- * collections come out in block style: an empty plain scalar (null) has no safe spelling inside a flow collection. */
+ * A scalar keeps its value byte for byte and stays what it was: a quoted "5" stays quoted, a plain
+ * 5 stays plain. Styles are kept where the emitter writes them exactly and replaced by a
+ * double-quoted form where it would not: folded blocks become literal blocks, and line breaks
+ * outside of literal blocks are escaped, because folding is where writers and readers of YAML
+ * differ. All collections come out in block style: an empty plain scalar (null) has no safe
+ * spelling inside a flow collection. */
 #include "configgen/yamltree.h"
 
 #include <yaml.h>
@@ -21,7 +23,8 @@ static bool has_odd_break(struct view v)
     for (size_t i = 0; i < v.len; i++) {
         const unsigned char *p = (const unsigned char *)v.base + i;
         bool nel = p[0] == 0xc2 && i + 1 < v.len && p[1] == 0x85;
-        bool separator = p[0] == 0xe2 && i + 2 < v.len && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9);
+        bool separator =
+            p[0] == 0xe2 && i + 2 < v.len && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9);
         if (p[0] == '\r' || nel || separator) {
             return true;
         }
@@ -40,7 +43,7 @@ static yaml_scalar_style_t scalar_style(const struct yaml_node *n)
     case YAML_LITERAL_SCALAR_STYLE:
     case YAML_FOLDED_SCALAR_STYLE:
         return v.len == 0 || strchr(" \t\n", v.base[0]) != NULL ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
-                                                               : YAML_LITERAL_SCALAR_STYLE;
+                                                                : YAML_LITERAL_SCALAR_STYLE;
     case YAML_SINGLE_QUOTED_SCALAR_STYLE:
         return lines ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_SINGLE_QUOTED_SCALAR_STYLE;
     case YAML_PLAIN_SCALAR_STYLE:
@@ -60,8 +63,8 @@ static bool emit_scalar(yaml_emitter_t *emitter, const struct yaml_node *n)
 {
     yaml_event_t e;
     bool implicit = n->tag == NULL;
-    return yaml_scalar_event_initialize(&e, NULL, text_of(n->tag), text_of(n->value.base), (int)n->value.len, implicit,
-                                        implicit, scalar_style(n)) &&
+    return yaml_scalar_event_initialize(&e, NULL, text_of(n->tag), text_of(n->value.base),
+                                        (int)n->value.len, implicit, implicit, scalar_style(n)) &&
            yaml_emitter_emit(emitter, &e);
 }
 
@@ -70,7 +73,8 @@ static bool emit_node(yaml_emitter_t *emitter, const struct yaml_node *n);
 static bool emit_sequence(yaml_emitter_t *emitter, const struct yaml_node *n)
 {
     yaml_event_t e;
-    if (!yaml_sequence_start_event_initialize(&e, NULL, text_of(n->tag), n->tag == NULL, YAML_BLOCK_SEQUENCE_STYLE) ||
+    if (!yaml_sequence_start_event_initialize(&e, NULL, text_of(n->tag), n->tag == NULL,
+                                              YAML_BLOCK_SEQUENCE_STYLE) ||
         !yaml_emitter_emit(emitter, &e)) {
         return false;
     }
@@ -85,7 +89,8 @@ static bool emit_sequence(yaml_emitter_t *emitter, const struct yaml_node *n)
 static bool emit_mapping(yaml_emitter_t *emitter, const struct yaml_node *n)
 {
     yaml_event_t e;
-    if (!yaml_mapping_start_event_initialize(&e, NULL, text_of(n->tag), n->tag == NULL, YAML_BLOCK_MAPPING_STYLE) ||
+    if (!yaml_mapping_start_event_initialize(&e, NULL, text_of(n->tag), n->tag == NULL,
+                                             YAML_BLOCK_MAPPING_STYLE) ||
         !yaml_emitter_emit(emitter, &e)) {
         return false;
     }
@@ -112,10 +117,13 @@ static bool emit_node(yaml_emitter_t *emitter, const struct yaml_node *n)
 static bool emit_document(yaml_emitter_t *emitter, const struct yaml_node *n)
 {
     yaml_event_t e;
-    bool implicit = n->kind != YAML_SCALAR || n->value.len != 0; /* a bare null needs its "---" to be there at all */
-    return yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING) && yaml_emitter_emit(emitter, &e) &&
-           yaml_document_start_event_initialize(&e, NULL, NULL, NULL, implicit) && yaml_emitter_emit(emitter, &e) &&
-           emit_node(emitter, n) && yaml_document_end_event_initialize(&e, 1) && yaml_emitter_emit(emitter, &e) &&
+    bool implicit = n->kind != YAML_SCALAR ||
+                    n->value.len != 0; /* a bare null needs its "---" to be there at all */
+    return yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING) &&
+           yaml_emitter_emit(emitter, &e) &&
+           yaml_document_start_event_initialize(&e, NULL, NULL, NULL, implicit) &&
+           yaml_emitter_emit(emitter, &e) && emit_node(emitter, n) &&
+           yaml_document_end_event_initialize(&e, 1) && yaml_emitter_emit(emitter, &e) &&
            yaml_stream_end_event_initialize(&e) && yaml_emitter_emit(emitter, &e);
 }
 
@@ -136,7 +144,8 @@ int yaml_write(const struct yaml_node *n, struct bytes *out, struct errctx *err)
     if (!emit_document(&emitter, n)) {
         rc = bytes_check(out, err);
         if (rc == 0) {
-            rc = errctx_set(err, ERR_INVALID, "cannot write YAML: %s", emitter.problem != NULL ? emitter.problem : "?");
+            rc = errctx_set(err, ERR_INVALID, "cannot write YAML: %s",
+                            emitter.problem != NULL ? emitter.problem : "?");
         }
     }
     yaml_emitter_delete(&emitter);

@@ -1,6 +1,6 @@
 /* Any bytes: parse, write, parse again; the two trees are equal and writing is a fixed point. */
-#include "configgen/yamltree.h"
 #include "base/invariant.h"
+#include "configgen/yamltree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes text, again;
     bytes_init(&text, (size_t)256 << 20);
     bytes_init(&again, (size_t)256 << 20);
-    if (yaml_parse(arena, "f", view_make((const char *)data, size), &first, &err) == 0 && first != NULL) {
+    if (yaml_parse(arena, "f", view_make((const char *)data, size), &first, &err) == 0 &&
+        first != NULL) {
         int rc = yaml_write(first, &text, &err);
         invariant(rc == 0 || rc == ERR_LIMIT);
         if (rc == 0) {

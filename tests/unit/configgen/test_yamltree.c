@@ -1,7 +1,8 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "configgen/yamltree.h"
@@ -109,7 +110,8 @@ static void only_the_first_document(void **state)
 
 static void nulls_and_booleans(void **state)
 {
-    struct yaml_node *root = parse(*state, "[ ~, null, 5, '', 'null', yes, Off, TRUE, 'yes', yEs, !!bool on]");
+    struct yaml_node *root =
+        parse(*state, "[ ~, null, 5, '', 'null', yes, Off, TRUE, 'yes', yEs, !!bool on]");
     bool b = false;
     assert_int_equal(root->count, 11);
     assert_true(yaml_is_null(root->items[0]) && yaml_is_null(root->items[1]));
@@ -133,12 +135,14 @@ static void aliases_and_merges(void **state)
     check_scalar(yaml_get(one, "x"), "2");
     check_scalar(yaml_get(yaml_get(one, "tls"), "ca"), "p");
     check_scalar(yaml_get(yaml_get(one, "tls"), "sn"), "r");
-    check_scalar(yaml_get(yaml_get(root, "two"), "x"), "1"); /* as Prometheus 2.42: the later wins */
+    check_scalar(yaml_get(yaml_get(root, "two"), "x"),
+                 "1"); /* as Prometheus 2.42: the later wins */
     check_scalar(yaml_get(three, "x"), "4");
     check_scalar(yaml_get(three, "w"), "2");
     assert_int_equal(three->count, 3);
     assert_ptr_equal(yaml_get(root, "same"), yaml_get(root, "base"));
-    check_scalar(yaml_get(yaml_get(yaml_get(root, "base"), "tls"), "sn"), "q"); /* the anchor is untouched */
+    check_scalar(yaml_get(yaml_get(yaml_get(root, "base"), "tls"), "sn"),
+                 "q"); /* the anchor is untouched */
     check_scalar(yaml_get(root, "<<"), "plain key");
     check_written(f, "a: &x [1, 2]\nb: *x\n", "a:\n- 1\n- 2\nb:\n- 1\n- 2\n");
 }
@@ -146,18 +150,28 @@ static void aliases_and_merges(void **state)
 static void refused(void **state)
 {
     struct fixture *f = *state;
-    check_refused(f, "a: 1\nb: 2\na: 3\n", ERR_PARSE, "t.yml:3:1: field a already set; expected each key once");
-    check_refused(f, "{1: x, '1': y}", ERR_PARSE, "t.yml:1:8: field 1 already set; expected each key once");
-    check_refused(f, "a: *none\n", ERR_PARSE, "t.yml:1:4: alias *none names no anchor; expected one defined above");
+    check_refused(f, "a: 1\nb: 2\na: 3\n", ERR_PARSE,
+                  "t.yml:3:1: field a already set; expected each key once");
+    check_refused(f, "{1: x, '1': y}", ERR_PARSE,
+                  "t.yml:1:8: field 1 already set; expected each key once");
+    check_refused(f, "a: *none\n", ERR_PARSE,
+                  "t.yml:1:4: alias *none names no anchor; expected one defined above");
     check_refused(f, "a: &a [*a]\n", ERR_PARSE, "t.yml:1:8: alias *a lies inside its own anchor");
-    check_refused(f, "<<: 5\n", ERR_PARSE,
-                 "t.yml:1:1: a merge `<<` of something else; expected a mapping or a list of mappings");
-    check_refused(f, "? [a]\n: b\n", ERR_PARSE, "t.yml:1:3: a key that is a list or a mapping; expected a scalar");
+    check_refused(
+        f, "<<: 5\n", ERR_PARSE,
+        "t.yml:1:1: a merge `<<` of something else; expected a mapping or a list of mappings");
+    check_refused(f, "? [a]\n: b\n", ERR_PARSE,
+                  "t.yml:1:3: a key that is a list or a mapping; expected a scalar");
     check_refused(f, "a: [1, 2\nb: 3\n", ERR_PARSE,
-                 "t.yml:2:2: did not find expected ',' or ']' while parsing a flow sequence");
-    check_refused(f, "a: \"x\n", ERR_PARSE, "t.yml:2:1: found unexpected end of stream while scanning a quoted scalar");
-    assert_int_equal(yaml_parse(f->arena, "t.yml", VIEW("a: \xff\n"), &(struct yaml_node *){NULL}, NULL), ERR_PARSE);
-    assert_int_equal(yaml_parse(f->arena, "t.yml", VIEW("a: \x01\n"), &(struct yaml_node *){NULL}, NULL), ERR_PARSE);
+                  "t.yml:2:2: did not find expected ',' or ']' while parsing a flow sequence");
+    check_refused(f, "a: \"x\n", ERR_PARSE,
+                  "t.yml:2:1: found unexpected end of stream while scanning a quoted scalar");
+    assert_int_equal(
+        yaml_parse(f->arena, "t.yml", VIEW("a: \xff\n"), &(struct yaml_node *){NULL}, NULL),
+        ERR_PARSE);
+    assert_int_equal(
+        yaml_parse(f->arena, "t.yml", VIEW("a: \x01\n"), &(struct yaml_node *){NULL}, NULL),
+        ERR_PARSE);
 }
 
 static void bombs(void **state)
@@ -173,12 +187,14 @@ static void bombs(void **state)
         }
         bytes_append_str(&text, "]\n");
     }
-    check_refused(f, text.base, ERR_LIMIT, "t.yml:7:10: more than 2000000 nodes with aliases expanded; expected fewer");
+    check_refused(f, text.base, ERR_LIMIT,
+                  "t.yml:7:10: more than 2000000 nodes with aliases expanded; expected fewer");
     bytes_clear(&text);
     for (int i = 0; i < 101; i++) {
         bytes_append_char(&text, '[');
     }
-    check_refused(f, text.base, ERR_LIMIT, "t.yml:1:101: nested deeper than 100 levels; expected fewer");
+    check_refused(f, text.base, ERR_LIMIT,
+                  "t.yml:1:101: nested deeper than 100 levels; expected fewer");
     bytes_clear(&text); /* two halves of 60 levels */
     bytes_append_str(&text, "a: &a ");
     for (int i = 0; i < 60; i++) {
@@ -192,28 +208,33 @@ static void bombs(void **state)
         bytes_append_char(&text, '[');
     }
     bytes_append_str(&text, "*a");
-    check_refused(f, text.base, ERR_LIMIT, "t.yml:2:64: nested deeper than 100 levels; expected fewer");
+    check_refused(f, text.base, ERR_LIMIT,
+                  "t.yml:2:64: nested deeper than 100 levels; expected fewer");
     bytes_done(&text);
     struct yaml_node *root = NULL;
     char *big = calloc(1, YAML_INPUT_MAX_BYTES + 1);
     memset(big, '#', YAML_INPUT_MAX_BYTES + 1);
-    assert_int_equal(yaml_parse(f->arena, "t.yml", view_make(big, YAML_INPUT_MAX_BYTES + 1), &root, NULL), ERR_LIMIT);
+    assert_int_equal(
+        yaml_parse(f->arena, "t.yml", view_make(big, YAML_INPUT_MAX_BYTES + 1), &root, NULL),
+        ERR_LIMIT);
     free(big);
 }
 
 static void scalars_keep_value_and_style(void **state)
 {
     struct fixture *f = *state;
-    check_written(f, "a: \"5\"\nb: '5'\nc: 5\nd: yes\ne: 'yes'\n", "a: \"5\"\nb: '5'\nc: 5\nd: yes\ne: 'yes'\n");
-    check_written(f, "key: |\n  -----BEGIN\n  x y\n\n    z\n", "key: |\n  -----BEGIN\n  x y\n\n    z\n");
+    check_written(f, "a: \"5\"\nb: '5'\nc: 5\nd: yes\ne: 'yes'\n",
+                  "a: \"5\"\nb: '5'\nc: 5\nd: yes\ne: 'yes'\n");
+    check_written(f, "key: |\n  -----BEGIN\n  x y\n\n    z\n",
+                  "key: |\n  -----BEGIN\n  x y\n\n    z\n");
     check_written(f, "key: |-\n  no end\nnext: |+\n  keep\n\n\nlast: 1\n",
-                "key: |-\n  no end\nnext: |+\n  keep\n\n\nlast: 1\n...\n");
+                  "key: |-\n  no end\nnext: |+\n  keep\n\n\nlast: 1\n...\n");
     check_written(f, "a: >\n  folded\n  text\n\n  more\n", "a: |\n  folded text\n  more\n");
     check_written(f, "a: grün\nb: '日本'\n", "a: grün\nb: '日本'\n");
     check_written(f, "a: one\n  two\n\n  three\n", "a: \"one two\\nthree\"\n");
     check_written(f, "{a: , b: [ ~, ], c: {}, d: []}", "a:\nb:\n- ~\nc: {}\nd: []\n");
     check_written(f, "a: !!str 5\nb: !custom {c: d}\ne: !!binary aGk=\n",
-                "a: !!str 5\nb: !custom\n  c: d\ne: !!binary aGk=\n");
+                  "a: !!str 5\nb: !custom\n  c: d\ne: !!binary aGk=\n");
     check_written(f, "- |2\n   lead\n- \"tab\\there\"\n", "- \" lead\\n\"\n- \"tab\\there\"\n");
     check_written(f, "a: 'it''s'\nb: \"\\u2028\\0\\e\"\n", "a: 'it''s'\nb: \"\\L\\0\\e\"\n");
     check_written(f, "a:\n- b:\n  - - c\n    -\n", "a:\n- b:\n  - - c\n    -\n");
@@ -224,7 +245,8 @@ static void long_lines_are_not_folded(void **state)
     struct fixture *f = *state;
     struct bytes text;
     bytes_init(&text, 1 << 16);
-    for (const char *const *quote = (const char *const[]){"", "'", "\"", NULL}; *quote != NULL; quote++) {
+    for (const char *const *quote = (const char *const[]){"", "'", "\"", NULL}; *quote != NULL;
+         quote++) {
         bytes_printf(&text, "k%s: %s", **quote == '"' ? "d" : *quote[0] ? "s" : "", *quote);
         for (int i = 0; i < 900; i++) {
             bytes_printf(&text, "word%d ", i);
@@ -247,11 +269,24 @@ static void long_lines_are_not_folded(void **state)
 static void new_strings_stay_strings(void **state)
 {
     struct fixture *f = *state;
-    static const char *const hard[] = {"",     "5",    "yes", "NO",  "~",     "null", "1e3",  "0x10", ".5",    "-",  "- a",
-                                       "a: b", "a #b", "#",   "*a",  "&a",    "!x",   "%x",   "@x",   "`x",    "<<", "=",
-                                       "|",    ">",    "?",   "? a", "[x]",   "{x}",  "a\nb", "\n",   "a\n",   " a", "a ",
-                                       "12:30", "2020-01-01", "on", "off", "y", "N", "True", "a\tb", "\t", "'", "\"", "---",
-                                       "...", "a:", ":", "\xc2\x85", "é", "\xf0\x9f\x98\x80", "a\r\nb", ".inf", "+1"};
+    static const char *const hard[] = {"",         "5",          "yes",
+                                       "NO",       "~",          "null",
+                                       "1e3",      "0x10",       ".5",
+                                       "-",        "- a",        "a: b",
+                                       "a #b",     "#",          "*a",
+                                       "&a",       "!x",         "%x",
+                                       "@x",       "`x",         "<<",
+                                       "=",        "|",          ">",
+                                       "?",        "? a",        "[x]",
+                                       "{x}",      "a\nb",       "\n",
+                                       "a\n",      " a",         "a ",
+                                       "12:30",    "2020-01-01", "on",
+                                       "off",      "y",          "N",
+                                       "True",     "a\tb",       "\t",
+                                       "'",        "\"",         "---",
+                                       "...",      "a:",         ":",
+                                       "\xc2\x85", "é",          "\xf0\x9f\x98\x80",
+                                       "a\r\nb",   ".inf",       "+1"};
     struct yaml_node *list = yaml_new_sequence(f->arena), *map = yaml_new_mapping(f->arena);
     for (size_t i = 0; i < sizeof(hard) / sizeof(hard[0]); i++) {
         yaml_append(f->arena, list, yaml_new_string(f->arena, view_of(hard[i])));
@@ -269,7 +304,8 @@ static void new_strings_stay_strings(void **state)
         }
         check_scalar(yaml_get(back, hard[i]), hard[i]);
     }
-    assert_string_equal(write_again(f, yaml_new_string(f->arena, VIEW("http://h:1/x"))), "http://h:1/x\n");
+    assert_string_equal(write_again(f, yaml_new_string(f->arena, VIEW("http://h:1/x"))),
+                        "http://h:1/x\n");
 }
 
 static void editing(void **state)

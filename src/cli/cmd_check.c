@@ -1,0 +1,78 @@
+/* kvass check: is this prometheus.yml one that kvass, and the Prometheus behind it, can use? As
+ * promtool does, it also looks for the credential and certificate files that a job names; the
+ * daemons themselves find that out scrape by scrape. */
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "configgen/promconf.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static int file_missing(const struct job_conf *job, const char *key, const char *path)
+{
+    if (path == NULL || path[0] == '\0' || access(path, R_OK) == 0) {
+        return 0;
+    }
+    fprintf(stderr, "%s:%d:%d: job '%s': %s: %s is not readable; expected a file\n", job->file,
+            job->line, job->column, job->name, key, path);
+    return 1;
+}
+
+static int files_missing(const struct job_conf *job)
+{
+    return file_missing(job, "credentials_file", job->http.credentials_file) +
+           file_missing(job, "cert_file", job->http.tls.cert_file) +
+           file_missing(job, "key_file", job->http.tls.key_file);
+}
+
+static void print_summary(const struct promconf *conf)
+{
+    size_t sections = 0;
+    for (size_t i = 0; i < conf->job_count; i++) {
+        sections += conf->jobs[i].sd_count;
+    }
+    printf("%s: valid: %zu jobs, %zu discovery sections, hash %s", conf->path, conf->job_count,
+           sections, conf->hash);
+    if (conf->needs_version != NULL) {
+        printf(", needs Prometheus %s for %s", conf->needs_version, conf->needs_key);
+    }
+    putchar('\n');
+}
+
+int cmd_check_config(int argc, char **argv)
+{
+    static const struct command_help help = {
+        "kvass check config [options] FILE",
+        "Reads and validates a prometheus.yml and its scrape_config_files. Exit status 0 with one "
+        "line of summary, or 1 with\n"
+        "file:line:column and what is wrong."};
+    const char *version = "2.42", *file;
+    const struct arg_spec specs[] = {{"prometheus.version", "VERSION", &version, NULL,
+                                      "whose rules count: 2.x or 3.x (default 2.42)"}};
+    int positionals =
+        args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), &file, 1);
+    if (positionals < 0) {
+        return positionals == -2 ? 0 : EXIT_USAGE;
+    }
+    if (positionals != 1 || (version[0] != '2' && version[0] != '3')) {
+        fprintf(stderr, "kvass: check config: %s\n",
+                positionals != 1 ? "no FILE" : "--prometheus.version: want 2.x or 3.x");
+        return EXIT_USAGE;
+    }
+    struct promconf_options opts = {.major = version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2};
+    struct promconf *conf = NULL;
+    struct errctx err = ERRCTX_INIT;
+    if (promconf_load(file, &opts, &conf, &err) != 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    int missing = 0;
+    for (size_t i = 0; i < conf->job_count; i++) {
+        missing += files_missing(&conf->jobs[i]);
+    }
+    if (missing == 0) {
+        print_summary(conf);
+    }
+    promconf_unref(conf);
+    return missing == 0 ? 0 : 1;
+}
