@@ -20,6 +20,7 @@
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #define KEY_LEN              32
