@@ -11,6 +11,7 @@
 #include "base/invariant.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timebase.h"
 #include "net/http_query.h"
 
 #include <openssl/crypto.h>
@@ -20,6 +21,7 @@
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #define KEY_LEN              32
@@ -27,6 +29,7 @@
 #define TOKEN_BYTES_MAX      4096
 #define CREDENTIAL_BYTES_MAX 4096
 #define WATCHED_MAX          5
+#define RETRY_MS             1000
 #define NOBODY_HASH          "$2b$10$QQJQ8mGc0Gl9yqkVB1c3ZuH8CE6sI0pGZb2vQk3mS5oT7rX4wY1Aa"
 
 struct verdict_key {
@@ -64,6 +67,7 @@ struct http_auth {
     size_t token_len;
     bool starts_with_tls, broken;
     struct errctx fault;
+    int64_t retry_ms; /* while broken */
     struct file_mark marks[WATCHED_MAX];
     unsigned char secret[KEY_LEN];
     struct verdict_cache good, bad;
@@ -168,28 +172,42 @@ static int load(struct http_auth *a, bool at_start, struct errctx *err)
     return 0;
 }
 
+/* While broken the files are tried again once in a while whatever the marks say: the one that is missing may be named in the
+ * new configuration only. */
+static bool needs_load(const struct http_auth *a, const struct file_mark now[WATCHED_MAX])
+{
+    if (a->broken && timebase_monotonic_ms() >= a->retry_ms) {
+        return true;
+    }
+    for (size_t i = 0; i < WATCHED_MAX; i++) {
+        if (!mark_equal(&now[i], &a->marks[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void refresh(struct http_auth *a)
 {
     struct file_mark now[WATCHED_MAX];
     marks_take(a, now);
-    bool same = true;
-    for (size_t i = 0; i < WATCHED_MAX; i++) {
-        same = same && mark_equal(&now[i], &a->marks[i]);
-    }
-    if (same) {
+    if (!needs_load(a, now)) {
         return;
     }
-    errctx_clear(&a->fault);
-    a->broken = load(a, false, &a->fault) != 0;
+    struct errctx fault = ERRCTX_INIT;
+    bool was_broken = a->broken;
+    a->broken = load(a, false, &fault) != 0;
+    a->retry_ms = timebase_monotonic_ms() + RETRY_MS;
     marks_take(a, a->marks);
     a->marks[0] = now[0]; /* a change between the two looks is seen next time */
     a->marks[1] = now[1];
     const char *file = a->web_config_file != NULL ? a->web_config_file : a->token_file;
-    if (a->broken) {
-        log_error(NULL, "read web configuration", "file", file, "err", a->fault.msg, "action", "refuse all requests");
-    } else {
+    if (!a->broken) {
         log_info(NULL, "read web configuration", "file", file);
+    } else if (!was_broken || strcmp(fault.msg, a->fault.msg) != 0) {
+        log_error(NULL, "read web configuration", "file", file, "err", fault.msg, "action", "refuse all requests");
     }
+    a->fault = fault;
 }
 
 int http_auth_new(struct loop *loop, const char *web_config_file, const char *token_file, struct http_auth **ret,

@@ -269,22 +269,21 @@ static int read_prefer(struct walk *w, yaml_node_t *n)
     return read_bool(w, n, &w->c->prefer_server_ciphers);
 }
 
-/* Joins the OpenSSL names of a list by ':'. A lone scalar is a list of one, as yaml.v2 has it. */
+/* Joins the OpenSSL names of a list by ':'. */
 static int read_names(struct walk *w, yaml_node_t *n, const char *what, const char *(*translate)(struct view), const char **ret)
 {
     if (node_is_null(n)) {
         return 0;
     }
-    if (n->type == YAML_MAPPING_NODE) {
+    if (n->type != YAML_SEQUENCE_NODE) {
         return refuse(w, n, ERR_INVALID, "a list is needed here", VIEW(""));
     }
     struct bytes joined;
     bytes_init(&joined, LIST_MAX * 64);
-    bool is_list = n->type == YAML_SEQUENCE_NODE;
-    ptrdiff_t count = is_list ? n->data.sequence.items.top - n->data.sequence.items.start : 1;
+    ptrdiff_t count = n->data.sequence.items.top - n->data.sequence.items.start;
     int rc = count > LIST_MAX ? refuse(w, n, ERR_LIMIT, "too many entries", VIEW("")) : 0;
     for (ptrdiff_t i = 0; rc == 0 && i < count; i++) {
-        yaml_node_t *item = is_list ? yaml_document_get_node(w->doc, n->data.sequence.items.start[i]) : n;
+        yaml_node_t *item = yaml_document_get_node(w->doc, n->data.sequence.items.start[i]);
         const char *name = item->type == YAML_SCALAR_NODE ? translate(scalar_view(item)) : NULL;
         if (name == NULL) {
             rc = refuse(w, item, ERR_INVALID, what, item->type == YAML_SCALAR_NODE ? scalar_view(item) : VIEW(""));
