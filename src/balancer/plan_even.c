@@ -153,7 +153,7 @@ static bool even_pair(struct plan_round *r, struct round_group *full, struct rou
     size_t count = 0;
     for (size_t i = 0; i < list->len; i++) {
         const struct candidate *c = &list->items[i];
-        if (!c->taken && !is_owner(r, &r->in->targets[c->target], empty) && pair_take(&p, &c->need)) {
+        if (r->touched[c->target] == 0 && !is_owner(r, &r->in->targets[c->target], empty) && pair_take(&p, &c->need)) {
             chosen[count++] = i;
         }
     }

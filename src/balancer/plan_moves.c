@@ -18,7 +18,8 @@ bool round_is_movable(const struct plan_round *r, size_t index)
             return false;
         }
         const struct round_group *owner = round_group_find(r, t->owners[i].group);
-        assigned += t->owners[i].state == OWNER_ASSIGNED && (owner == NULL || !owner->lost);
+        bool is_there = owner != NULL ? !owner->lost : t->owners[i].group < r->in->desired_groups;
+        assigned += t->owners[i].state == OWNER_ASSIGNED && is_there;
     }
     bool cools = t->last_move_ms != 0 && r->in->now_ms - t->last_move_ms < r->in->limits.move_cool_down_ms;
     return !cools && !t->gone && !t->vanished && r->touched[index] == 0 && assigned == want;
@@ -113,6 +114,9 @@ static uint64_t excess_of(const struct round_group *g, int dim)
 static void relieve_one(struct plan_round *r, struct round_group *g, struct candidate *c)
 {
     const struct plan_target *t = &r->in->targets[c->target];
+    if (r->touched[c->target] != 0) {
+        return; /* its other replica moves in this round */
+    }
     round_list_owners(r, t);
     int64_t pos = round_find_place(r, &c->need, t->zone, r->scratch.items, r->scratch.len, UINT32_MAX);
     if (pos >= 0) {

@@ -79,6 +79,13 @@ static int group_order(const void *a, const void *b)
     return (x->owner->group > y->owner->group) - (x->owner->group < y->owner->group);
 }
 
+static void owned_sort(struct owned *items, size_t len, int (*compare)(const void *a, const void *b))
+{
+    if (len > 1) {
+        qsort(items, len, sizeof(*items), compare);
+    }
+}
+
 /* May the `leaver` go, given those who stay? */
 static bool is_proven_without(const struct ownership *os, const struct owned *leaver)
 {
@@ -95,7 +102,7 @@ static bool is_proven_without(const struct ownership *os, const struct owned *le
 static void undo_moves(struct plan_round *r, struct ownership *os)
 {
     int64_t to = -1;
-    for (size_t i = 0; i < os->lost.len; i++) {
+    for (size_t i = os->lost.len; i-- > 0;) {
         to = os->lost.items[i].owner->state == OWNER_ASSIGNED ? (int64_t)os->lost.items[i].owner->group : to;
     }
     size_t missing = os->want - os->assigned.len;
@@ -145,7 +152,7 @@ static void note_outgoing(const struct ownership *os, const struct owned *o)
 static void end_surplus(struct plan_round *r, struct ownership *os)
 {
     bool is_move = os->transfers.len > 0;
-    qsort(os->assigned.items, os->assigned.len, sizeof(struct owned), keep_compare);
+    owned_sort(os->assigned.items, os->assigned.len, keep_compare);
     for (size_t i = 0; i < os->assigned.len; i++) {
         if (os->assigned.items[i].group != NULL) {
             os->assigned.items[i].group->incoming += is_move;
@@ -179,7 +186,6 @@ static void end_surplus(struct plan_round *r, struct ownership *os)
 /* Failed over and proven elsewhere: the lost group is not to go on when it is back. */
 static void end_lost(struct plan_round *r, struct ownership *os)
 {
-    qsort(os->lost.items, os->lost.len, sizeof(struct owned), group_order);
     for (size_t i = 0; i < os->lost.len; i++) {
         const struct owned *o = &os->lost.items[i];
         if (is_proven_without(os, o)) {
@@ -201,6 +207,7 @@ static void note_missing(struct plan_round *r, struct ownership *os)
     u->target = os->target;
     u->missing = (uint32_t)(os->want - have);
     u->failover = os->lost.len > 0;
+    u->held = have > 0;
 }
 
 static void state_of_owned(struct plan_round *r, const struct ownership *os)
@@ -244,22 +251,24 @@ static void settle_everywhere(struct plan_round *r, struct ownership *os)
     u->need = os->need;
     u->target = os->target;
     u->missing = PLAN_EVERY_GROUP;
+    u->held = os->assigned.len > 0;
 }
 
 static void settle_present(struct plan_round *r, struct ownership *os)
 {
+    owned_sort(os->transfers.items, os->transfers.len, group_order);
+    owned_sort(os->lost.items, os->lost.len, group_order);
     if (os->t->want_replicas == PLAN_EVERY_GROUP) {
         settle_everywhere(r, os);
         return;
     }
-    qsort(os->transfers.items, os->transfers.len, sizeof(struct owned), group_order);
     state_of_owned(r, os);
     if (os->transfers.len > 0 && os->assigned.len < os->want) {
         undo_moves(r, os);
     } else if (os->transfers.len > 0 || os->assigned.len > os->want) {
         end_surplus(r, os);
     } else if (os->lost.len > 0 && os->assigned.len >= os->want) {
-        qsort(os->assigned.items, os->assigned.len, sizeof(struct owned), keep_compare);
+        owned_sort(os->assigned.items, os->assigned.len, keep_compare);
         end_lost(r, os);
     }
     if (os->assigned.len + os->transfers.len > 0 && round_is_too_big(r, &os->need)) {

@@ -45,6 +45,48 @@ static void assign(struct plan_round *r, struct unplaced *u, uint32_t pos, const
     round_group_add(r, g, &u->need, true, everywhere);
     *vec_push(&r->scratch) = pos;
     u->missing -= u->missing == PLAN_EVERY_GROUP ? 0 : 1;
+    u->held = true;
+    if (r->plan->target_states[u->target] != LEDGER_IN_TRANSFER) {
+        round_state(r, u->target, LEDGER_ASSIGNED, NULL);
+    }
+}
+
+static void note_unplaced(struct plan_round *r, struct unplaced *u)
+{
+    if (!u->held && round_is_too_big(r, &u->need)) {
+        round_state(r, u->target, LEDGER_TOO_BIG,
+                    arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
+                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)r->sizes[0].v[DIM_SERIES], (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
+        return;
+    }
+    u->tried = true;
+    r->waiting++;
+    if (u->held) {
+        r->plan->target_reasons[u->target] = "waits for room for its other replicas";
+    } else if (u->failover) {
+        round_state(r, u->target, LEDGER_UNREACHABLE, "its shard is lost and no other has room yet");
+    } else {
+        round_state(r, u->target, LEDGER_PENDING,
+                    r->ready_count == 0 ? "no shard is ready" : "no shard has room below the low mark");
+    }
+}
+
+/* Places what is missing; r->scratch holds the positions it may not go to. */
+static void place_missing(struct plan_round *r, struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    const char *reason = u->failover ? "its shard is lost: placed elsewhere"
+                         : r->first_fit ? "first shard with room" : "emptiest shard";
+    while (u->missing > 0) {
+        int64_t pos = round_find_place(r, &u->need, t->zone, r->scratch.items, r->scratch.len, UINT32_MAX);
+        if (pos < 0) {
+            note_unplaced(r, u);
+            return;
+        }
+        assign(r, u, (uint32_t)pos, reason);
+    }
+    r->failovers_left -= u->failover && r->failovers_left > 0;
 }
 
 /* ---- affinity ---- */
@@ -81,6 +123,20 @@ static bool fits_for_twin(const struct round_group *g, const struct need *need, 
     return true;
 }
 
+/* The ready group with the lowest ordinal above `after` that has the old target; NULL when there is none. */
+static struct round_group *next_group(const struct plan_round *r, const struct plan_target *old, int64_t after)
+{
+    struct round_group *next = NULL;
+    for (uint32_t i = 0; i < old->owner_count; i++) {
+        struct round_group *g = round_group_find(r, old->owners[i].group);
+        if (g != NULL && g->ready && old->owners[i].state == OWNER_ASSIGNED && g->id > after &&
+            (next == NULL || g->id < next->id)) {
+            next = g;
+        }
+    }
+    return next;
+}
+
 static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin *twin)
 {
     const struct plan_target *t = &r->in->targets[u->target], *old = &r->in->targets[twin->target];
@@ -88,16 +144,19 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
     if (!t->size_known) {
         u->need = old_need;
     }
+    bool any = false;
     twin->used = true;
     round_list_owners(r, t);
-    for (uint32_t i = 0; i < old->owner_count && u->missing > 0; i++) {
-        struct round_group *g = round_group_find(r, old->owners[i].group);
-        if (g == NULL || !g->ready || old->owners[i].state != OWNER_ASSIGNED || scratch_has(r, round_group_pos(r, g)) ||
-            !fits_for_twin(g, &u->need, &old_need, !twin->forgotten)) {
-            continue;
+    int64_t after = -1;
+    for (struct round_group *g; u->missing > 0 && (g = next_group(r, old, after)) != NULL;) {
+        after = g->id;
+        if (!scratch_has(r, round_group_pos(r, g)) && fits_for_twin(g, &u->need, &old_need, !twin->forgotten)) {
+            assign(r, u, round_group_pos(r, g), "same endpoint as a vanished target: keeps its shard");
+            any = true;
         }
-        assign(r, u, round_group_pos(r, g), "same endpoint as a vanished target: keeps its shard");
-        round_state(r, u->target, LEDGER_ASSIGNED, NULL);
+    }
+    if (any) {
+        place_missing(r, u);
     }
 }
 
@@ -111,7 +170,7 @@ static void place_everywhere(struct plan_round *r, struct unplaced *u)
     for (size_t i = 0; i < r->scratch.len; i++) {
         has[r->scratch.items[i]] = 1;
     }
-    bool placed = r->scratch.len > 0, full = false;
+    bool full = false;
     for (uint32_t pos = 0; pos < r->group_count; pos++) {
         struct round_group *g = &r->groups[pos];
         if (has[pos] || !g->ready) {
@@ -121,35 +180,13 @@ static void place_everywhere(struct plan_round *r, struct unplaced *u)
                     round_group_load(g, DIM_SCRAPED) + u->need.v[DIM_SCRAPED] <= g->limit[DIM_SCRAPED];
         if (fits) {
             assign(r, u, pos, "belongs on every shard");
-            placed = true;
         }
         full = full || !fits;
     }
-    if (!placed) {
+    if (!u->held) {
         round_state(r, u->target, LEDGER_PENDING, full ? "no shard has room below its limit" : "no shard is ready");
-    } else if (r->plan->target_states[u->target] != LEDGER_UNREACHABLE || r->touched[u->target]) {
-        round_state(r, u->target, LEDGER_ASSIGNED, full ? "some shards have no room for it" : NULL);
-    }
-}
-
-static void note_unplaced(struct plan_round *r, struct unplaced *u, bool has_place)
-{
-    if (round_is_too_big(r, &u->need)) {
-        round_state(r, u->target, LEDGER_TOO_BIG,
-                    arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
-                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
-                                 (unsigned long long)r->sizes[0].v[DIM_SERIES], (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
-        return;
-    }
-    u->tried = true;
-    r->waiting++;
-    if (has_place) {
-        r->plan->target_reasons[u->target] = "waits for room for its other replicas";
-    } else if (u->failover) {
-        round_state(r, u->target, LEDGER_UNREACHABLE, "its shard is lost and no other has room yet");
-    } else {
-        round_state(r, u->target, LEDGER_PENDING,
-                    r->ready_count == 0 ? "no shard is ready" : "no shard has room below the low mark");
+    } else if (full) {
+        r->plan->target_reasons[u->target] = "some shards have no room for it";
     }
 }
 
@@ -175,7 +212,6 @@ static bool may_place(struct plan_round *r, const struct unplaced *u)
 
 static void place_one(struct plan_round *r, struct unplaced *u)
 {
-    const struct plan_target *t = &r->in->targets[u->target];
     if (!may_place(r, u)) {
         return;
     }
@@ -183,21 +219,8 @@ static void place_one(struct plan_round *r, struct unplaced *u)
         place_everywhere(r, u);
         return;
     }
-    round_list_owners(r, t);
-    bool has_place = r->plan->target_states[u->target] == LEDGER_ASSIGNED && t->owner_count > 0;
-    const char *reason = u->failover ? "its shard is lost: placed elsewhere"
-                         : r->first_fit ? "first shard with room" : "emptiest shard";
-    while (u->missing > 0) {
-        int64_t pos = round_find_place(r, &u->need, t->zone, r->scratch.items, r->scratch.len, UINT32_MAX);
-        if (pos < 0) {
-            note_unplaced(r, u, has_place);
-            return;
-        }
-        assign(r, u, (uint32_t)pos, reason);
-        round_state(r, u->target, LEDGER_ASSIGNED, NULL);
-        has_place = true;
-    }
-    r->failovers_left -= u->failover ? 1 : 0;
+    round_list_owners(r, &r->in->targets[u->target]);
+    place_missing(r, u);
 }
 
 static int unplaced_compare(const void *a, const void *b, void *data)
@@ -233,7 +256,7 @@ void round_place(struct plan_round *r)
         qsort_r(r->unplaced.items, r->unplaced.len, sizeof(struct unplaced), unplaced_compare, r);
     }
     vec_foreach(u, &r->unplaced) {
-        if (!u->moving && u->missing > 0) {
+        if (!u->moving && !u->tried && u->missing > 0) {
             place_one(r, u);
         }
     }

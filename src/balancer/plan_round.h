@@ -45,6 +45,7 @@ struct unplaced {
     double weight;
     size_t target;
     uint32_t missing;
+    bool held;     /* some of the groups it wants have it */
     bool failover; /* its group is lost */
     bool moving;   /* it has a place, but must leave it: counts for scaling only */
     bool tried;    /* no room was found: counts for scaling */
