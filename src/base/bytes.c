@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define BYTES_MAX (SIZE_MAX / 4) /* doubling a capacity never wraps below it */
+
 void bytes_init(struct bytes *b, size_t max_bytes)
 {
     *b = (struct bytes){.max = max_bytes};
@@ -28,7 +30,8 @@ void bytes_clear(struct bytes *b)
 
 char *bytes_reserve(struct bytes *b, size_t len)
 {
-    if (len > b->max || b->len > b->max - len) {
+    size_t max = b->max < BYTES_MAX ? b->max : BYTES_MAX;
+    if (len > max || b->len > max - len) {
         b->overflow = true;
         return NULL;
     }

@@ -85,6 +85,7 @@ int duration_parse_prometheus(struct view text, int64_t *ret_ms, struct errctx *
 char *duration_format_prometheus(int64_t ms, char buf[DURATION_TEXT_MAX])
 {
     size_t at = 0;
+    buf[0] = '\0';
     if (ms == 0) {
         snprintf(buf, DURATION_TEXT_MAX, "0s");
         return buf;
@@ -148,28 +149,61 @@ char *size_format(uint64_t bytes, char buf[DURATION_TEXT_MAX])
     return buf;
 }
 
-int size_parse(struct view text, uint64_t *ret_bytes, struct errctx *err)
+static int bad_size(struct view text, struct errctx *err)
+{
+    return errctx_set(err, ERR_PARSE, "not a valid size: \"%.*s\", expected a number and a unit such as 10MB",
+                      VIEW_FMT(text));
+}
+
+/* Bytes of a unit, 0 for an unknown one. */
+static uint64_t unit_bytes(struct view unit)
 {
     static const char LETTERS[] = "KMGTPE";
-    size_t at = 0;
-    int64_t n;
-    if (!read_digits(text, &at, &n)) {
-        return errctx_set(err, ERR_PARSE, "not a valid size: \"%.*s\", expected a number and a unit such as 10MB",
-                          VIEW_FMT(text));
+    if (view_is(unit, "B")) {
+        return 1;
     }
-    struct view unit = view_make(text.base + at, text.len - at);
-    unsigned shift = 0;
-    bool ok = view_is(unit, "B");
-    if (!ok && unit.len >= 2) {
-        const char *letter = strchr(LETTERS, unit.base[0]);
-        struct view rest = view_make(unit.base + 1, unit.len - 1);
-        ok = letter != NULL && *letter != '\0' && (view_is(rest, "B") || view_is(rest, "iB"));
-        shift = ok ? 10u * (unsigned)(letter - LETTERS + 1) : 0;
+    const char *letter = unit.len >= 2 && unit.base[0] != '\0' ? strchr(LETTERS, unit.base[0]) : NULL;
+    struct view rest = letter != NULL ? view_make(unit.base + 1, unit.len - 1) : unit;
+    if (letter == NULL || (!view_is(rest, "B") && !view_is(rest, "iB"))) {
+        return 0;
     }
-    if (!ok || ((uint64_t)n << shift) >> shift != (uint64_t)n) {
-        return errctx_set(err, ERR_PARSE, "not a valid size: \"%.*s\", expected a number and a unit such as 10MB",
-                          VIEW_FMT(text));
+    return UINT64_C(1) << (10 * (letter - LETTERS + 1));
+}
+
+/* One number with its unit at *at, added to *total. */
+static bool add_size_part(struct view text, size_t *at, uint64_t *total)
+{
+    int64_t whole = 0;
+    double fraction = 0, scale = 0.1;
+    bool any = read_digits(text, at, &whole);
+    if (*at < text.len && text.base[*at] == '.') {
+        for (++*at; *at < text.len && text.base[*at] >= '0' && text.base[*at] <= '9'; ++*at, scale /= 10) {
+            fraction += (text.base[*at] - '0') * scale;
+            any = true;
+        }
     }
-    *ret_bytes = (uint64_t)n << shift;
+    size_t start = *at;
+    while (*at < text.len && text.base[*at] != '.' && (text.base[*at] < '0' || text.base[*at] > '9')) {
+        ++*at;
+    }
+    uint64_t unit = unit_bytes(view_make(text.base + start, *at - start));
+    uint64_t part, extra = (uint64_t)(fraction * (double)unit);
+    return any && unit != 0 && !__builtin_mul_overflow((uint64_t)whole, unit, &part) &&
+           !__builtin_add_overflow(part, extra, &part) && !__builtin_add_overflow(*total, part, total) &&
+           *total <= INT64_MAX;
+}
+
+int size_parse(struct view text, uint64_t *ret_bytes, struct errctx *err)
+{
+    uint64_t total = 0;
+    if (text.len == 0) {
+        return bad_size(text, err);
+    }
+    for (size_t at = 0; at < text.len;) {
+        if (!add_size_part(text, &at, &total)) {
+            return bad_size(text, err);
+        }
+    }
+    *ret_bytes = total;
     return 0;
 }

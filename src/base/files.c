@@ -122,8 +122,17 @@ int files_write_if_changed(const char *path, struct view content, mode_t mode, g
     return rc;
 }
 
+static bool is_dir(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int files_make_dirs(const char *path, mode_t mode, struct errctx *err)
 {
+    if (*path == '\0') {
+        return errctx_set(err, ERR_INVALID, "mkdir: the path is empty");
+    }
     char *copy = mem_strdup(path);
     int rc = 0;
     for (char *at = copy + 1; rc == 0; at++) {
@@ -132,7 +141,7 @@ int files_make_dirs(const char *path, mode_t mode, struct errctx *err)
         }
         char old = *at;
         *at = '\0';
-        if (mkdir(copy, mode) != 0 && errno != EEXIST) {
+        if (mkdir(copy, mode) != 0 && !is_dir(copy)) {
             rc = errctx_set_errno(err, errno, "mkdir(%s)", copy);
         }
         *at = old;

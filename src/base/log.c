@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define LINE_BYTES_MAX ((size_t)16384)
+#define LINE_BYTES_MAX  ((size_t)16384)
+#define LINE_END_BYTES  ((size_t)8) /* kept for what ends a line */
+#define VALUE_BYTES_MAX ((size_t)4096)
 
 static enum log_level min_level = LOG_LEVEL_INFO;
 static enum log_format line_format = LOG_FORMAT_LOGFMT;
@@ -43,25 +45,42 @@ static bool is_bare(const char *s)
     return true;
 }
 
-static void put_pair(struct json_writer *w, const char *key, const char *value)
+static struct view cut_value(const char *value)
 {
-    if (value == NULL) {
-        return;
-    }
+    return view_make(value, strnlen(value, VALUE_BYTES_MAX));
+}
+
+static void append_pair(struct json_writer *w, const char *key, const char *value)
+{
     if (line_format == LOG_FORMAT_JSON) {
-        json_kv_str(w, key, value);
+        json_kv_view(w, key, cut_value(value));
         return;
     }
-    if (w->out->len > 0 && w->out->base[w->out->len - 1] != '>') {
-        bytes_append_char(w->out, ' ');
-    }
+    bytes_append_str(w->out, w->comma[w->depth] ? " " : "");
+    w->comma[w->depth] = true;
     bytes_append_str(w->out, key);
     bytes_append_char(w->out, '=');
-    if (is_bare(value)) {
+    if (is_bare(value) && cut_value(value).len == strlen(value)) {
         bytes_append_str(w->out, value);
     } else {
         w->comma[w->depth] = false;
-        json_str(w, value);
+        json_view(w, cut_value(value));
+    }
+}
+
+/* A pair that does not fit is left out whole, so that the line stays well-formed. */
+static void put_pair(struct json_writer *w, const char *key, const char *value)
+{
+    if (value == NULL || w->out->overflow) {
+        return;
+    }
+    struct json_writer before = *w;
+    size_t len = w->out->len;
+    append_pair(w, key, value);
+    if (w->out->overflow) {
+        *w = before;
+        w->out->len = len;
+        w->out->base[len] = '\0';
     }
 }
 
@@ -82,7 +101,7 @@ void log_line(enum log_level level, const struct logctx *ctx, const char *op, ..
     if (!log_enabled(level)) {
         return;
     }
-    bytes_init(&line, LINE_BYTES_MAX);
+    bytes_init(&line, LINE_BYTES_MAX - LINE_END_BYTES);
     if (with_priority) {
         bytes_append_str(&line, PRIORITIES[level]);
     }
@@ -99,6 +118,7 @@ void log_line(enum log_level level, const struct logctx *ctx, const char *op, ..
         put_pair(&w, key, va_arg(ap, const char *));
     }
     va_end(ap);
+    line.max += LINE_END_BYTES;
     if (line_format == LOG_FORMAT_JSON) {
         json_object_end(&w);
     }
@@ -122,7 +142,9 @@ bool log_limit_pass(struct log_limit *limit, int64_t now_ms, int64_t interval_ms
         limit->suppressed++;
         return false;
     }
-    *ret_suppressed = limit->suppressed;
+    if (ret_suppressed != NULL) {
+        *ret_suppressed = limit->suppressed;
+    }
     limit->suppressed = 0;
     limit->next_ms = now_ms + interval_ms;
     return true;

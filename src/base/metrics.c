@@ -2,6 +2,7 @@
 #include "base/metrics.h"
 #include "base/invariant.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -31,6 +32,8 @@ static const struct metric_info INFO[METRIC_COUNT] = {
 #undef METRIC
 };
 
+#define LABELS_BYTES_MAX ((size_t)4096) /* a longer set is counted as "other" */
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct metric_cell *cells[METRIC_COUNT];
 static unsigned cell_counts[METRIC_COUNT];
@@ -49,6 +52,16 @@ static void put_label(struct bytes *out, struct view name, const char *value)
     bytes_append_view(out, name);
     bytes_append_str(out, "=\"");
     for (; *value != '\0'; value++) {
+        size_t step = utf8_sequence_len(value, strlen(value));
+        if (step == 0) {
+            bytes_append_str(out, "\xef\xbf\xbd"); /* one bad byte would make the whole page unreadable */
+            continue;
+        }
+        if (step > 1) {
+            bytes_append(out, value, step);
+            value += step - 1;
+            continue;
+        }
         switch (*value) {
         case '\\':
             bytes_append_str(out, "\\\\");
@@ -100,7 +113,7 @@ struct metric_cell *metric_cell(enum metric_id id, ...)
     struct bytes labels;
     va_list ap;
     invariant(id < METRIC_COUNT);
-    bytes_init(&labels, 4096);
+    bytes_init(&labels, LABELS_BYTES_MAX);
     va_start(ap, id);
     va_list values;
     va_copy(values, ap);
@@ -108,7 +121,10 @@ struct metric_cell *metric_cell(enum metric_id id, ...)
     va_end(values);
     va_end(ap);
     pthread_mutex_lock(&lock);
-    struct metric_cell *c = find_or_add(id, bytes_view(&labels).base, cell_counts[id] < METRIC_SERIES_MAX);
+    struct metric_cell *c = NULL;
+    if (!labels.overflow) {
+        c = find_or_add(id, bytes_view(&labels).base, cell_counts[id] < METRIC_SERIES_MAX);
+    }
     if (c == NULL) {
         bytes_clear(&labels);
         render_labels(&labels, INFO[id].labels, NULL);
@@ -165,7 +181,9 @@ void metric_forget(enum metric_id id)
 
 static void put_number(struct bytes *out, double d)
 {
-    if (isinf(d)) {
+    if (isnan(d)) {
+        bytes_append_str(out, "NaN");
+    } else if (isinf(d)) {
         bytes_append_str(out, d > 0 ? "+Inf" : "-Inf");
     } else if (d == floor(d) && fabs(d) < 1e15) {
         bytes_printf(out, "%.0f", d);
@@ -263,6 +281,7 @@ static void write_process(struct bytes *out)
 
 void metrics_write(struct bytes *out)
 {
+    metric_set(METRIC_BUILD_INFO, 1, PACKAGE_VERSION);
     pthread_mutex_lock(&lock);
     for (int id = 0; id < METRIC_COUNT; id++) {
         write_one(out, (enum metric_id)id);

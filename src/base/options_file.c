@@ -180,7 +180,7 @@ static int check_key(struct walker *w, const char *key, unsigned section, struct
             return fail_at(w, ERR_INVALID, mark, "'%s' is set twice here, first in line %d", key, s->origin.line);
         }
     }
-    *ret_setting = (struct option_setting){.id = id, .roles = roles, .section = section, .text = ""};
+    *ret_setting = (struct option_setting){.id = id, .name = view_of(key), .roles = roles, .section = section, .text = ""};
     return 0;
 }
 

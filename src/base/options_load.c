@@ -63,7 +63,7 @@ const char *option_nearest(struct view name, unsigned roles)
             consider(name, OPTION_ALIASES[i].name, &distance, &best);
         }
     }
-    return best;
+    return best != NULL || roles == 0 ? best : option_nearest(name, 0);
 }
 
 void option_roles_text(unsigned roles, struct bytes *out)
@@ -90,7 +90,7 @@ static int read_flag(int argc, char **argv, int *i, enum role role, struct optio
 {
     const char *arg = argv[*i] + 2;
     struct view name = view_make(arg, strcspn(arg, "="));
-    struct option_setting s = {.origin = {OPTION_FROM_FLAG, 0}};
+    struct option_setting s = {.name = name, .origin = {OPTION_FROM_FLAG, 0}};
     s.id = option_find(name, &s.roles);
     if (s.id == OPTION_COUNT) {
         return unknown_flag(name, role, err);
@@ -153,7 +153,8 @@ static int apply_file(struct options *o, const struct option_settings *file, uns
         }
         int rc = apply(o, s, err);
         if (rc != 0) {
-            return errctx_prefix(err, rc, "%s:%d:%d: %s", o->file, s->origin.line, s->column, option_row(s->id)->name);
+            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column,
+                                 VIEW_FMT(s->name));
         }
     }
     return 0;
@@ -162,19 +163,18 @@ static int apply_file(struct options *o, const struct option_settings *file, uns
 static int apply_flags(struct options *o, const struct option_settings *flags, struct errctx *err)
 {
     vec_foreach (s, &flags->list) {
-        const struct option_row *row = option_row(s->id);
         if ((s->roles & (unsigned)o->role) == 0) {
             struct bytes roles;
             bytes_init(&roles, 64);
             option_roles_text(s->roles, &roles);
-            int rc = errctx_set(err, ERR_INVALID, "flag '--%s' is not one of the %s but of: %s", row->name,
-                                role_name(o->role), bytes_view(&roles).base);
+            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s",
+                                VIEW_FMT(s->name), role_name(o->role), bytes_view(&roles).base);
             bytes_done(&roles);
             return rc;
         }
         int rc = apply(o, s, err);
         if (rc != 0) {
-            return errctx_prefix(err, rc, "flag '--%s'", row->name);
+            return errctx_prefix(err, rc, "flag '--%.*s'", VIEW_FMT(s->name));
         }
     }
     return 0;

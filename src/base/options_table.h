@@ -35,6 +35,7 @@ struct option_alias {
 /* One value met in the file or among the flags, not yet applied. `words` holds the items of a YAML list. */
 struct option_setting {
     enum option_id id;
+    struct view name; /* as it was given */
     unsigned roles;   /* that have it, under the name it was given by */
     unsigned section; /* role of the file's section, 0 at top level */
     const char *text;
@@ -61,7 +62,7 @@ enum option_id option_find(struct view name, unsigned *ret_roles);
 /* The alias that stands for an option in any of these roles, or NULL. */
 const char *option_alias_name(enum option_id id, unsigned roles);
 
-/* The known name nearest to a misspelt one among those of roles (0 = all), or NULL when none is near. */
+/* The known name nearest to a misspelt one, of these roles if possible, or NULL when none is near. */
 const char *option_nearest(struct view name, unsigned roles);
 
 const char *option_default_text(enum option_id id, enum role role);

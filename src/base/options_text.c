@@ -144,7 +144,7 @@ void options_write_man(unsigned roles, bool as_flags, struct bytes *out)
     }
 }
 
-/* A scalar as YAML: bare where nobody can misread it, else in double quotes. */
+/* A scalar as kvass.yaml takes it: bare where nobody can misread it, else in double quotes, with "${" written "$${". */
 static void put_yaml_scalar(struct bytes *out, const char *text)
 {
     static const char SAFE[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
@@ -152,8 +152,15 @@ static void put_yaml_scalar(struct bytes *out, const char *text)
         bytes_append_str(out, text);
     } else {
         struct json_writer w;
+        struct bytes escaped;
+        bytes_init(&escaped, 2 * strlen(text));
+        for (; *text != '\0'; text++) {
+            bytes_append_str(&escaped, text[0] == '$' && text[1] == '{' ? "$" : "");
+            bytes_append_char(&escaped, *text);
+        }
         json_writer_init(&w, out);
-        json_str(&w, text);
+        json_view(&w, bytes_view(&escaped));
+        bytes_done(&escaped);
     }
 }
 

@@ -36,12 +36,13 @@ static inline bool view_is(struct view a, const char *cstr)
 
 static inline bool view_has_prefix(struct view a, struct view prefix)
 {
-    return a.len >= prefix.len && memcmp(a.base, prefix.base, prefix.len) == 0;
+    return a.len >= prefix.len && view_equal(view_make(a.base, prefix.len), prefix);
 }
 
 static inline bool view_has_suffix(struct view a, struct view suffix)
 {
-    return a.len >= suffix.len && memcmp(a.base + a.len - suffix.len, suffix.base, suffix.len) == 0;
+    return suffix.len == 0 ||
+           (a.len >= suffix.len && memcmp(a.base + (a.len - suffix.len), suffix.base, suffix.len) == 0);
 }
 
 /* Byte order, shorter first on a tie: the order of Go strings. */
