@@ -25,38 +25,37 @@
 #define VIEW_AGE_MS       300
 #define SAVE_EVERY_MS     60000
 #define WATCH_EVERY_MS    5000
-#define FILE_MODE         0640
 
 static const struct logctx LOG = {NULL, "component", "appliance"};
 
 static struct shard *make_shard(void *data, const struct provider_shard *ps)
 {
     struct appliance *a = data;
-    char *folder = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
-    char *proxy_url = a->o->inject_proxy[0] != '\0' ? mem_strdup(a->o->inject_proxy)
-                                                    : mem_printf("http://%s", a->o->web_proxy_addr);
-    const struct local_shard_conf conf = {
-        .id = ps->id,
-        .replica = ps->replica,
-        .group = ps->group,
-        .prometheus_url = ps->prometheus_url,
-        .folder = folder,
-        .proxy_url = proxy_url,
+    const struct local_env env = {
+        .loop = a->loop,
+        .http = a->http,
+        .proxy_url = a->proxy_url,
         .form = a->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = a->o->inject_rules == INJECT_RULES_DROP,
         .self_monitor = a->o->shard_self_monitor,
-        .fetch_head_series = a->o->shard_fetch_head_series,
-        .file_mode = FILE_MODE,
+        .skip_head_series = !a->o->shard_fetch_head_series,
         .gid = a->gid,
-        .loop = a->loop,
-        .http = a->http,
         .publish = appliance_publish,
         .data = a,
     };
-    struct shard *s = local_shard_new(&conf);
-    free(folder);
-    free(proxy_url);
+    char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
+    struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
+    free(dir);
+    reconcile_kick(a->reconcile);
     return s;
+}
+
+/* Before a Prometheus starts, its files must be there; the round makes the shard that writes them. */
+static int prepare_shard(void *data, const struct process_shard *ps, struct errctx *err)
+{
+    struct appliance *a = data;
+    struct shard *s = a->reconcile != NULL ? reconcile_shard_by_id(a->reconcile, ps->id) : NULL;
+    return s == NULL ? ERR_AGAIN : local_shard_prepare(s, err);
 }
 
 static void on_shard_gone(void *data, const char *id)
@@ -136,7 +135,7 @@ static void begin_end(struct appliance *a, int signum)
     }
     appliance_save(a);
     api_server_free(&a->api, API_GRACE_MS);
-    process_provider_keep_children(a->provider, keep_children);
+    process_provider_stop_children(a->provider, !keep_children);
     a->provider->ops->stop(a->provider, on_provider_stopped, a);
 }
 
@@ -201,6 +200,12 @@ static int prepare_store(struct appliance *a, struct errctx *err)
         return errctx_prefix(err, rc, "store.path");
     }
     a->state_path = mem_printf("%s/state", a->o->store_path);
+    a->proxy_url = a->o->inject_proxy[0] != '\0' ? mem_strdup(a->o->inject_proxy)
+                                                 : mem_printf("http://%s", a->o->web_proxy_addr);
+    a->prometheus_args = mem_calloc(a->o->shard_prometheus_args.len + 1, sizeof(*a->prometheus_args));
+    for (size_t i = 0; i < a->o->shard_prometheus_args.len; i++) {
+        a->prometheus_args[i] = a->o->shard_prometheus_args.items[i];
+    }
     char *path = mem_printf("%s/lock", a->o->store_path);
     a->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (a->lock_fd < 0) {
@@ -252,17 +257,16 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    const struct process_provider_conf pconf = {
-        .loop = a->loop,
-        .http = a->http,
-        .store_path = a->o->store_path,
+    const struct process_conf pconf = {
+        .data_dir = a->o->store_path,
         .binary = a->o->shard_prometheus_binary,
-        .listen = a->o->shard_prometheus_listen,
-        .port = (unsigned)a->o->shard_prometheus_port,
-        .args = a->o->shard_prometheus_args.items,
-        .arg_count = a->o->shard_prometheus_args.len,
+        .extra_args = a->prometheus_args,
+        .base_port = (unsigned)a->o->shard_prometheus_port,
+        .groups_max = (unsigned)a->o->shard_max_shard,
+        .prepare = prepare_shard,
+        .data = a,
     };
-    int rc = process_provider_new(&pconf, &a->provider, err);
+    int rc = process_provider_new(a->loop, a->http, &pconf, &a->provider, err);
     if (rc != 0) {
         return rc;
     }
@@ -336,6 +340,8 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    free(a->proxy_url);
+    free(a->prometheus_args);
     loop_free(&a->loop);
     if (a->lock_fd >= 0) {
         close(a->lock_fd);

@@ -24,7 +24,8 @@ struct appliance {
     struct api_view *view;     /* newest; rebuilt when older than VIEW_AGE_MS */
     uint64_t table_generation;
     char *stop_reason, *last_reload_error, *last_reload_diff;
-    char *state_path;
+    char *state_path, *proxy_url;
+    const char **prometheus_args; /* NULL-ended */
     gid_t gid;
     int lock_fd;
     int64_t started_ms;        /* monotonic */

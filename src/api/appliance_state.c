@@ -1,58 +1,119 @@
 /* State on disk: the registry's wish and sizes, saved before a wish is pushed, restored before the first round. */
 #include "api/appliance_impl.h"
+#include "base/intern.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/timebase.h"
 #include "shard/state.h"
 
+#include <stdio.h>
+
 static const struct logctx LOG = {NULL, "component", "appliance"};
+
+static void status_of(const struct registry_entry *e, struct target_status *ret)
+{
+    *ret = (struct target_status){
+        .health = e->health,
+        .last_scrape_ms = e->last_scrape_ms,
+        .last_duration_us = e->last_duration_us,
+        .series = e->series,
+        .scraped = e->scraped,
+        .history_len = e->history_len,
+    };
+    memcpy(ret->history, e->history, sizeof(ret->history));
+}
+
+static void add_group(struct state *st, const struct registry *reg, const struct reconcile_group *g)
+{
+    char id[32];
+    snprintf(id, sizeof(id), "shard-%u", g->id);
+    struct state_shard *shard = state_add_shard(st, intern(id));
+    shard->generation = g->generation;
+    shard->idle_since_ms = g->idle_since_ms;
+    vec_foreach(ep, &reg->entries)
+    {
+        const struct owner *o = entry_owner(*ep, g->id);
+        if (o == NULL) {
+            continue;
+        }
+        struct target_status status;
+        const struct assignment a = {
+            .target = (*ep)->target,
+            .state = o->state == OWNER_IN_TRANSFER ? ASSIGNMENT_IN_TRANSFER : ASSIGNMENT_ASSIGNED,
+            .since_ms = o->since_ms,
+        };
+        status_of(*ep, &status);
+        state_add_target(shard, &a, &status);
+    }
+}
 
 void appliance_save(void *data)
 {
     struct appliance *a = data;
     struct errctx err = ERRCTX_INIT;
-    struct state st;
+    size_t group_count;
     const struct registry *reg = reconcile_registry(a->reconcile);
-    state_init(&st);
-    st.generation = a->table_generation;
-    vec_foreach(e, &reg->entries)
-    {
-        state_add_target(&st, (*e)->target, (*e)->size_known, (*e)->series, (*e)->scraped, (*e)->last_move_ms);
-        vec_foreach(o, &(*e)->owners)
-        {
-            state_add_owner(&st, o->group, o->state == OWNER_IN_TRANSFER, o->since_ms);
-        }
+    const struct reconcile_group *groups = reconcile_groups(a->reconcile, &group_count);
+    struct state *st = state_new();
+    st->saved_ms = timebase_realtime_ms();
+    st->generation = a->table_generation;
+    st->wanted_groups = a->provider->ops->desired(a->provider);
+    for (size_t i = 0; i < group_count; i++) {
+        add_group(st, reg, &groups[i]);
     }
-    if (state_save(a->state_path, &st, a->gid, &err) != 0) {
+    if (state_save(a->state_path, st, &err) != 0) {
         metric_add(METRIC_SHARD_STATE_SAVE_FAILURES, 1);
-        log_error(&LOG, "save state", "err", err.msg, "action", "go on, try again in a minute");
+        log_error(&LOG, "save state", "err", err.msg, "action", "go on, try again within a minute");
     }
-    state_done(&st);
+    state_free(&st);
+}
+
+static void restore_shard(struct appliance *a, const struct state_shard *shard)
+{
+    unsigned group;
+    if (sscanf(shard->id, "shard-%u", &group) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < shard->target_count; i++) {
+        const struct state_target *t = &shard->targets[i];
+        if (t->a.state == ASSIGNMENT_LEAVING) {
+            continue;
+        }
+        struct registry_entry *e = reconcile_restore(a->reconcile, t->a.target);
+        if (t->status.history_len > 0) {
+            e->series = t->status.series;
+            e->scraped = t->status.scraped;
+            memcpy(e->history, t->status.history, sizeof(e->history));
+            e->history_len = t->status.history_len;
+            e->size_known = true;
+        }
+        e->health = t->status.health;
+        e->last_scrape_ms = t->status.last_scrape_ms;
+        entry_set_owner(e, group, t->a.state == ASSIGNMENT_IN_TRANSFER ? OWNER_IN_TRANSFER : OWNER_ASSIGNED, t->a.since_ms);
+    }
 }
 
 void appliance_restore(struct appliance *a)
 {
     struct errctx err = ERRCTX_INIT;
-    struct state st;
-    state_init(&st);
-    int rc = state_load(a->state_path, &st, &err);
-    if (rc != 0 && rc != ERR_NOT_FOUND) {
-        log_error(&LOG, "load state", "err", err.msg, "action", "begin with an empty assignment");
+    struct state *st = NULL;
+    int rc = state_read(a->state_path, &st, &err);
+    if (rc == ERR_NOT_FOUND) {
+        errctx_clear(&err);
+        rc = state_import(a->o->store_path, intern("shard-0"), &st, &err);
     }
-    vec_foreach(t, &st.targets)
-    {
-        struct registry_entry *e = reconcile_restore(a->reconcile, t->target);
-        e->size_known = t->size_known;
-        e->series = t->series;
-        e->scraped = t->scraped;
-        e->last_move_ms = t->last_move_ms;
-        for (size_t i = 0; i < t->owner_count; i++) {
-            const struct state_owner *o = &st.owners.items[t->first_owner + i];
-            entry_set_owner(e, o->group, o->in_transfer ? OWNER_IN_TRANSFER : OWNER_ASSIGNED, o->since_ms);
+    if (rc != 0) {
+        if (rc != ERR_NOT_FOUND) {
+            log_error(&LOG, "load state", "err", err.msg, "action", "begin with an empty assignment");
         }
+        return;
     }
-    a->table_generation = st.generation;
-    if (rc == 0) {
-        log_info(&LOG, "load state", "targets", log_num((int64_t)st.targets.len));
+    size_t targets = 0;
+    for (size_t i = 0; i < st->shard_count; i++) {
+        restore_shard(a, &st->shards[i]);
+        targets += st->shards[i].target_count;
     }
-    state_done(&st);
+    a->table_generation = st->generation;
+    log_info(&LOG, "load state", "targets", log_num((int64_t)targets), "shards", log_num((int64_t)st->shard_count));
+    state_free(&st);
 }

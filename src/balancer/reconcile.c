@@ -394,6 +394,17 @@ uint64_t reconcile_config_generation(const struct reconcile *r)
 
 /* ---------------------------------------------------------------- facts coming in */
 
+static void push_replaced(struct reconcile *r, struct registry_entry *e)
+{
+    vec_foreach(o, &e->owners)
+    {
+        if (e->replaced) {
+            groups_get(&r->groups, o->group)->dirty = true;
+        }
+    }
+    e->replaced = false;
+}
+
 void reconcile_take_job(struct reconcile *r, struct built_job *b)
 {
     size_t added;
@@ -405,6 +416,7 @@ void reconcile_take_job(struct reconcile *r, struct built_job *b)
         if ((*e)->target->job == job && (*e)->owners.len == 0 && !(*e)->size_known && (*e)->vanished_ms == 0) {
             explore_add(r->explore, (*e)->target, now_ms);
         }
+        push_replaced(r, *e);
     }
     log_info(&LOG, "discovered", "scrape_job", job, "new", log_num((int64_t)added));
     reconcile_kick(r);

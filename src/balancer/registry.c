@@ -118,6 +118,8 @@ static void take_item(struct registry *r, struct registry_job *j, struct built_t
         e = registry_restore(r, b->target);
         ++*added;
     }
+    e->replaced = strcmp(e->target->url, b->target->url) != 0 || e->target->interval_ms != b->target->interval_ms ||
+                  e->target->timeout_ms != b->target->timeout_ms;
     target_unref(e->target);
     e->target = b->target;
     b->target = NULL;

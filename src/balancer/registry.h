@@ -20,6 +20,7 @@ struct registry_entry {
     struct target *target;
     struct labels *discovered; /* may be NULL before the first discovery after a restart */
     bool discovered_now;       /* in the last result of its job */
+    bool replaced;             /* the target under this hash changed (restored without its job's params): push it again */
     bool over_limit;           /* target_limit of its job exceeded */
     int64_t vanished_ms;       /* when it was missing first; 0 = it is there */
     uint64_t series, scraped;  /* mean of the last three good scrapes; last good scrape */
