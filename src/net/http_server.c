@@ -42,6 +42,7 @@ struct server_handler {
 struct http_server {
     uint32_t magic;
     struct exchange_env env;
+    http_raw_fn *raw; /* instead of rows */
     h2o_globalconf_t globalconf;
     h2o_context_t ctx;
     h2o_accept_ctx_t accept;
@@ -217,7 +218,11 @@ static void on_sweep(uv_timer_t *timer)
 
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)
 {
-    exchange_begin(&((struct server_handler *)handler)->server->env, req);
+    struct http_server *s = ((struct server_handler *)handler)->server;
+    if (s->raw != NULL) {
+        return s->raw(req, s->env.data);
+    }
+    exchange_begin(&s->env, req);
     return 0;
 }
 
@@ -233,7 +238,9 @@ static void configure(struct http_server *s, const struct http_server_conf *conf
     h2o_hostconf_t *host = h2o_config_register_host(&s->globalconf, h2o_iovec_init("default", 7), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     h2o_compress_args_t gzip = {.min_size = 0, .gzip = {.quality = 1}, .brotli = {.quality = -1}};
-    h2o_compress_register(path, &gzip);
+    if (s->raw == NULL) {
+        h2o_compress_register(path, &gzip);
+    }
     struct server_handler *handler = (struct server_handler *)h2o_create_handler(path, sizeof(*handler));
     handler->super.on_req = on_req;
     handler->server = s;
@@ -254,8 +261,8 @@ static int start_listening(struct http_server *s, int listen_fd, struct errctx *
     return rc != 0 ? errctx_set(err, ERR_IO, "listen: %s", uv_strerror(rc)) : 0;
 }
 
-int http_server_new(struct loop *loop, int listen_fd, const struct http_server_conf *conf, const struct http_row *rows,
-                    void *data, struct http_server **ret, struct errctx *err)
+static int server_new(struct loop *loop, int listen_fd, const struct http_server_conf *conf, const struct http_row *rows,
+                      http_raw_fn *raw, void *data, struct http_server **ret, struct errctx *err)
 {
     struct http_auth *auth = NULL;
     if (conf->web_config_file != NULL || conf->token_file != NULL) {
@@ -267,6 +274,7 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_server_c
     }
     struct http_server *s = mem_calloc(1, sizeof(*s));
     s->magic = SERVER_MAGIC;
+    s->raw = raw;
     s->env = (struct exchange_env){.rows = rows, .data = data, .auth = auth, .on_answer = conf->on_answer};
     s->uv = loop_uv(loop);
     configure(s, conf);
@@ -283,6 +291,18 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_server_c
     }
     *ret = s;
     return 0;
+}
+
+int http_server_new(struct loop *loop, int listen_fd, const struct http_server_conf *conf, const struct http_row *rows,
+                    void *data, struct http_server **ret, struct errctx *err)
+{
+    return server_new(loop, listen_fd, conf, rows, NULL, data, ret, err);
+}
+
+int http_server_new_raw(struct loop *loop, int listen_fd, const struct http_server_conf *conf, http_raw_fn *on_request, void *data,
+                        struct http_server **ret, struct errctx *err)
+{
+    return server_new(loop, listen_fd, conf, NULL, on_request, data, ret, err);
 }
 
 /* --- close: listener, idle connections, exchanges, grace over, context, memory */

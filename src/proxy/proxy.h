@@ -26,9 +26,10 @@ struct proxy_events {
     void *data;
 };
 
-/* listen_fds: listening sockets (taken over), shared by all workers. control: the loop events are delivered on. */
+/* listen_fds: listening sockets (taken over), shared by all workers. control: the loop events are delivered on. first: the table
+ * to begin with, referenced; without one every scrape is refused until one is published. */
 int proxy_new(struct loop *control, const int *listen_fds, size_t listen_count, const struct proxy_conf *conf,
-              const struct proxy_events *events, struct proxy **ret, struct errctx *err) MUST_CHECK;
+              struct proxy_table *first, const struct proxy_events *events, struct proxy **ret, struct errctx *err) MUST_CHECK;
 
 /* Takes over the caller's reference; workers switch at once, running scrapes end on the table they began with. */
 void proxy_publish(struct proxy *p, struct proxy_table *t);
