@@ -264,8 +264,6 @@ static size_t mark_duplicates(struct built_target *items, size_t count)
         uint64_t hash = items[i].target->hash;
         if (good > 0 && hash == last) {
             items[i].state = LEDGER_DUPLICATE;
-            target_unref(items[i].target);
-            items[i].target = NULL;
         } else {
             good++;
         }
