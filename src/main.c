@@ -20,6 +20,7 @@ static int cmd_version(int argc, char **argv)
 
 static const struct command COMMANDS[] = {
     {"check", "config", cmd_check_config, "validate a prometheus.yml"},
+    {"check", "service-discovery", cmd_check_service_discovery, "what a job discovers, before and after relabelling"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"count", NULL, cmd_count, "count an exposition as Prometheus does"},
     {"version", NULL, cmd_version, "print the version"},

@@ -5,7 +5,7 @@
 
 int cmd_count(int argc, char **argv);                   /* cli/cmd_count.c */
 int cmd_check_config(int argc, char **argv);            /* cli/cmd_check.c */
-int cmd_check_service_discovery(int argc, char **argv); /* cli/cmd_check.c */
+int cmd_check_service_discovery(int argc, char **argv); /* cli/cmd_check_sd.c */
 int cmd_render(int argc, char **argv);                  /* cli/cmd_render.c */
 int cmd_plan(int argc, char **argv);                    /* cli/cmd_plan.c */
 int cmd_simulate(int argc, char **argv);                /* cli/cmd_simulate.c */

@@ -1,4 +1,5 @@
-/* One entry of a job's service discovery, running: its discoverer and the groups it last delivered. Private to this room. */
+/* One entry of a job's service discovery, running: its discoverer and the groups it last delivered. For the manager and for
+ * kvass check service-discovery; on_change is the only way out. */
 #ifndef KVASS_DISCOVERY_PROVIDER_H
 #define KVASS_DISCOVERY_PROVIDER_H
 

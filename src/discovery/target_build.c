@@ -255,6 +255,13 @@ static int compare_items(const void *a, const void *b)
     return p != q ? (p < q ? -1 : 1) : compare_labels(x->discovered, y->discovered);
 }
 
+static void sort_items(struct built_target *items, size_t count)
+{
+    if (count > 1) {
+        qsort(items, count, sizeof(*items), compare_items);
+    }
+}
+
 /* items sorted: equal hashes stand together, good ones first. */
 static size_t mark_duplicates(struct built_target *items, size_t count)
 {
@@ -264,8 +271,6 @@ static size_t mark_duplicates(struct built_target *items, size_t count)
         uint64_t hash = items[i].target->hash;
         if (good > 0 && hash == last) {
             items[i].state = LEDGER_DUPLICATE;
-            target_unref(items[i].target);
-            items[i].target = NULL;
         } else {
             good++;
         }
@@ -300,10 +305,10 @@ void target_build(const struct job_conf *job, enum prometheus_major major, const
             build_one(&b, groups[i]->targets[k], groups[i]->common);
         }
     }
-    qsort(b.items.items, b.items.len, sizeof(*b.items.items), compare_items);
+    sort_items(b.items.items, b.items.len);
     size_t good = mark_duplicates(b.items.items, b.items.len);
     good = apply_limit(job, b.items.items, b.items.len, good);
-    qsort(b.items.items, b.items.len, sizeof(*b.items.items), compare_items);
+    sort_items(b.items.items, b.items.len);
     b.items.items = mem_realloc(b.items.items, b.items.len * sizeof(*b.items.items));
     *ret = (struct built_job){.job = job->name, .items = b.items.items, .count = b.items.len, .good = good};
     label_names_unref(b.labels.names);

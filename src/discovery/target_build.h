@@ -10,7 +10,7 @@
 /* One discovered target and what became of it. */
 struct built_target {
     enum ledger_state state;   /* LEDGER_PENDING = good; DROPPED, INVALID, DUPLICATE, OVER_LIMIT otherwise */
-    struct target *target;     /* good and over-limit ones; owned */
+    struct target *target;     /* good, over-limit and duplicate ones; owned */
     struct labels *discovered; /* all; owned */
     char *error;               /* INVALID: Prometheus' own words; owned, else NULL */
 };
