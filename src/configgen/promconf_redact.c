@@ -3,6 +3,8 @@
  * labels are left as they are. Never the source of anything that runs. */
 #include "configgen/promconf_parts.h"
 
+#include <yaml.h>
+
 static bool name_is_among(struct view name, const char *const *list)
 {
     for (; *list != NULL; list++) {
@@ -50,15 +52,15 @@ static bool is_plain_section(struct view name)
     return name_is_among(name, names);
 }
 
-static void hide(struct arena *arena, struct yaml_node *n)
+static void hide(struct yaml_node *n)
 {
     if (n->kind == YAML_SCALAR && !yaml_is_null(n) && n->value.len != 0) {
         n->value = VIEW("<secret>");
-        n->style = 0;
+        n->style = YAML_PLAIN_SCALAR_STYLE;
         n->tag = NULL;
     }
     for (size_t i = 0; i < n->count; i++) {
-        hide(arena, n->kind == YAML_MAPPING ? n->pairs[i].value : n->items[i]);
+        hide(n->kind == YAML_MAPPING ? n->pairs[i].value : n->items[i]);
     }
 }
 
@@ -91,7 +93,7 @@ static void redact(struct arena *arena, struct yaml_node *n)
         if (n->kind == YAML_SEQUENCE) {
             redact(arena, n->items[i]);
         } else if (is_secret_key(n->pairs[i].key->value)) {
-            hide(arena, n->pairs[i].value);
+            hide(n->pairs[i].value);
         } else if (!is_plain_section(n->pairs[i].key->value)) {
             redact(arena, n->pairs[i].value);
         }
