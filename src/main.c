@@ -23,6 +23,7 @@ static const struct command COMMANDS[] = {
     {"check", "service-discovery", cmd_check_service_discovery, "what a job discovers, before and after relabelling"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"count", NULL, cmd_count, "count an exposition as Prometheus does"},
+    {"render", NULL, cmd_render, "print the Prometheus configuration of a shard or of a querier"},
     {"version", NULL, cmd_version, "print the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

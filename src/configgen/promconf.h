@@ -33,6 +33,7 @@ struct job_conf {
     uint64_t body_size_limit, keep_dropped_targets;
     const char *fallback_scrape_protocol; /* "" when absent */
     bool utf8_names, native_histograms, always_classic;
+    enum prometheus_major major;  /* the generation's */
     const struct sd_conf *sd;
     size_t sd_count;
     const struct yaml_node *node; /* the job in the tree */

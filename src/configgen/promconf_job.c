@@ -229,6 +229,7 @@ int conf_job_read(struct conf_reader *r, const struct conf_global *g, const stru
         .metrics_path = conf_string(node, "metrics_path", "/metrics"),
         .scheme = conf_string(node, "scheme", "http"),
         .node = node,
+        .major = r->major,
     };
     job.params = conf_list_pairs(r->arena, node, "params", &job.param_count);
     r->job = job.name;
