@@ -4,7 +4,7 @@
  * is emptiest by share of its limit. The mark a group is filled to is the low mark, except that an empty group takes any target up to
  * its limit: a giant must live somewhere, and what does not even fit so is too big for good. A zone is preferred as long as its best
  * group is not much fuller than the best of all (first fit: as long as it has room). A target with the place_key of a vanished one takes
- * over its groups, unexplored even: it is the same endpoint under new labels, and its shard has room for it once the old one goes. */
+ * over its groups, unexplored even, and the old one is forgotten at once: it is the same endpoint under new labels. */
 #include "balancer/plan_moves.h"
 
 #define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all */
@@ -137,6 +137,21 @@ static struct round_group *next_group(const struct plan_round *r, const struct p
     return next;
 }
 
+/* The endpoint is there, under new labels: there is nothing to wait for, and scraping it under both would double its series. */
+static void forget_twin(struct plan_round *r, struct twin *twin)
+{
+    const struct plan_target *old = &r->in->targets[twin->target];
+    struct need need = round_need(r, old);
+    round_act(r, PLAN_FORGET, twin->target, -1, -1, "its endpoint goes on under new labels");
+    for (uint32_t i = 0; i < old->owner_count; i++) {
+        struct round_group *g = round_group_find(r, old->owners[i].group);
+        if (g != NULL && old->owners[i].state != OWNER_LEAVING) {
+            round_group_drop(r, g, &need, old->owners[i].scrapes == 0, old->want_replicas == PLAN_EVERY_GROUP);
+        }
+    }
+    twin->forgotten = true;
+}
+
 static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin *twin)
 {
     const struct plan_target *t = &r->in->targets[u->target], *old = &r->in->targets[twin->target];
@@ -151,6 +166,9 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
     for (struct round_group *g; u->missing > 0 && (g = next_group(r, old, after)) != NULL;) {
         after = g->id;
         if (!scratch_has(r, round_group_pos(r, g)) && fits_for_twin(g, &u->need, &old_need, !twin->forgotten)) {
+            if (!twin->forgotten) {
+                forget_twin(r, twin);
+            }
             assign(r, u, round_group_pos(r, g), "same endpoint as a vanished target: keeps its shard");
             any = true;
         }
