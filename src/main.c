@@ -22,6 +22,8 @@ static const struct command COMMANDS[] = {
     {"check", "config", cmd_check_config, "validate a prometheus.yml"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"count", NULL, cmd_count, "count an exposition as Prometheus does"},
+    {"plan", NULL, cmd_plan, "one round of the balancer, offline"},
+    {"simulate", NULL, cmd_simulate, "many rounds of the balancer on a virtual clock"},
     {"version", NULL, cmd_version, "print the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
