@@ -241,16 +241,46 @@ static void place_one(struct plan_round *r, struct unplaced *u)
     place_missing(r, u);
 }
 
-static int unplaced_compare(const void *a, const void *b, void *data)
+struct size_key {
+    double weight;
+    uint32_t order; /* in the list, which is by job and hash */
+    bool everywhere;
+};
+
+static int size_compare(const void *a, const void *b)
 {
-    const struct unplaced *x = a, *y = b;
-    if ((x->missing == PLAN_EVERY_GROUP) != (y->missing == PLAN_EVERY_GROUP)) {
-        return x->missing == PLAN_EVERY_GROUP ? -1 : 1;
+    const struct size_key *x = a, *y = b;
+    if (x->everywhere != y->everywhere) {
+        return x->everywhere ? -1 : 1;
     }
     if (x->weight < y->weight || x->weight > y->weight) {
         return x->weight > y->weight ? -1 : 1;
     }
-    return round_target_compare(data, x->target, y->target);
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Those for every group first, then the largest by share of the limit. */
+static void sort_by_size(struct plan_round *r)
+{
+    size_t count = r->unplaced.len;
+    struct size_key *keys = mem_alloc((count + 1) * sizeof(*keys));
+    struct unplaced *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+    for (size_t i = 0; i < count; i++) {
+        const struct unplaced *u = &r->unplaced.items[i];
+        keys[i] = (struct size_key){0, (uint32_t)i, u->missing == PLAN_EVERY_GROUP};
+        for (int d = 0; d < DIM_COUNT; d++) {
+            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
+            keys[i].weight = weight > keys[i].weight ? weight : keys[i].weight;
+        }
+    }
+    qsort(keys, count, sizeof(*keys), size_compare);
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = r->unplaced.items[keys[i].order];
+    }
+    free(keys);
+    free(r->unplaced.items);
+    r->unplaced.items = sorted;
+    r->unplaced.cap = count + 1;
 }
 
 void round_place(struct plan_round *r)
@@ -264,14 +294,8 @@ void round_place(struct plan_round *r)
             }
         }
     }
-    vec_foreach(u, &r->unplaced) {
-        for (int d = 0; d < DIM_COUNT; d++) {
-            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
-            u->weight = weight > u->weight ? weight : u->weight;
-        }
-    }
     if (r->unplaced.len > 1) {
-        qsort_r(r->unplaced.items, r->unplaced.len, sizeof(struct unplaced), unplaced_compare, r);
+        sort_by_size(r);
     }
     vec_foreach(u, &r->unplaced) {
         if (!u->moving && !u->tried && u->missing > 0) {
