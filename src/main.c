@@ -19,11 +19,16 @@ static int cmd_version(int argc, char **argv)
 }
 
 static const struct command COMMANDS[] = {
-    {"check", "config", cmd_check_config, "validate a prometheus.yml"},
-    {"check", "service-discovery", cmd_check_service_discovery, "what a job discovers, before and after relabelling"},
+    {"appliance", NULL, cmd_role, "balancer, proxy and the shards of this machine in one process"},
+    {"run", NULL, cmd_role, "the role named in kvass.yaml"},
+    {"get", NULL, cmd_get, "shards, targets, moves or metrics of a running kvass"},
+    {"check", "config", cmd_check_config, "read and validate a prometheus.yml"},
+    {"check", "service-discovery", cmd_check_service_discovery, "discover a job's targets once and print them"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
     {"count", NULL, cmd_count, "count an exposition as Prometheus does"},
-    {"render", NULL, cmd_render, "print the Prometheus configuration of a shard or of a querier"},
+    {"render", NULL, cmd_render, "the prometheus.yml of a shard, or of a querier, on stdout"},
+    {"plan", NULL, cmd_plan, "one balancing round, offline: facts in, plan out, as JSON"},
+    {"simulate", NULL, cmd_simulate, "many rounds on a virtual clock, from a scenario file"},
     {"version", NULL, cmd_version, "print the version"},
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))

@@ -11,6 +11,7 @@
  * a changed one O(changed log changed). Every list a decision is made from is sorted by keys of its items, so the order of the input
  * never shows. Pure: no clock, no global, no log. It must never take the only scraper from a target. */
 #include "balancer/plan_round.h"
+#include "base/hash.h"
 
 #include <math.h>
 
@@ -397,10 +398,94 @@ static bool target_count(struct plan_round *r, const struct plan_target *t, cons
     return plain && !round_is_too_big(r, need);
 }
 
-static int odd_compare(const void *a, const void *b, void *data)
+/* ---- sorting what is not plainly at home ---- */
+
+struct job_rank {
+    const char *job;
+    uint32_t rank;
+};
+
+struct odd_key {
+    uint64_t hash;
+    size_t target;
+    uint32_t rank; /* of the job's name among those of the odd targets */
+};
+
+static bool rank_equal(const void *entry, const void *key)
 {
-    const size_t *x = a, *y = b;
-    return round_target_compare(data, *x, *y);
+    const struct job_rank *e = entry;
+    return strcmp(e->job, key) == 0;
+}
+
+static int rank_compare(const void *a, const void *b)
+{
+    const struct job_rank *const *x = a, *const *y = b;
+    return strcmp((*x)->job, (*y)->job);
+}
+
+/* job -> its rank; the entries live in the arena. */
+static void ranks_build(struct plan_round *r, struct hashmap *ranks)
+{
+    VEC(struct job_rank *) list = {0};
+    hashmap_init(ranks, rank_equal);
+    const char *last = NULL;
+    vec_foreach(index, &r->odd) {
+        const char *job = r->in->targets[*index].job;
+        if (job == last) {
+            continue;
+        }
+        last = job;
+        uint64_t hash = hash_view(view_of(job));
+        if (hashmap_get(ranks, hash, job) == NULL) {
+            struct job_rank *e = arena_alloc(r->arena, sizeof(*e));
+            e->job = job;
+            hashmap_add(ranks, hash, e);
+            *vec_push(&list) = e;
+        }
+    }
+    qsort(list.items, list.len, sizeof(*list.items), rank_compare);
+    for (size_t i = 0; i < list.len; i++) {
+        list.items[i]->rank = (uint32_t)i;
+    }
+    vec_done(&list);
+}
+
+static int odd_compare(const void *a, const void *b)
+{
+    const struct odd_key *x = a, *y = b;
+    if (x->rank != y->rank) {
+        return x->rank < y->rank ? -1 : 1;
+    }
+    return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+/* By job and hash. The keys are copied together first: looking both up in the targets for every comparison costs more than all
+ * the rest of a cold round. */
+static void odd_sort(struct plan_round *r)
+{
+    if (r->odd.len < 2) {
+        return;
+    }
+    struct hashmap ranks;
+    struct odd_key *keys = mem_alloc(r->odd.len * sizeof(*keys));
+    const char *last = NULL;
+    uint32_t last_rank = 0;
+    ranks_build(r, &ranks);
+    for (size_t i = 0; i < r->odd.len; i++) {
+        const struct plan_target *t = &r->in->targets[r->odd.items[i]];
+        if (t->job != last) {
+            const struct job_rank *e = hashmap_get(&ranks, hash_view(view_of(t->job)), t->job);
+            last = t->job;
+            last_rank = e->rank;
+        }
+        keys[i] = (struct odd_key){t->hash, r->odd.items[i], last_rank};
+    }
+    qsort(keys, r->odd.len, sizeof(*keys), odd_compare);
+    for (size_t i = 0; i < r->odd.len; i++) {
+        r->odd.items[i] = keys[i].target;
+    }
+    free(keys);
+    hashmap_done(&ranks);
 }
 
 static void targets_scan(struct plan_round *r)
@@ -414,9 +499,7 @@ static void targets_scan(struct plan_round *r)
             *vec_push(&r->odd) = i;
         }
     }
-    if (r->odd.len > 0) {
-        qsort_r(r->odd.items, r->odd.len, sizeof(*r->odd.items), odd_compare, r);
-    }
+    odd_sort(r);
 }
 
 /* What targets of every group take of a group yet to come. */

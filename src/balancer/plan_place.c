@@ -4,7 +4,7 @@
  * is emptiest by share of its limit. The mark a group is filled to is the low mark, except that an empty group takes any target up to
  * its limit: a giant must live somewhere, and what does not even fit so is too big for good. A zone is preferred as long as its best
  * group is not much fuller than the best of all (first fit: as long as it has room). A target with the place_key of a vanished one takes
- * over its groups, unexplored even: it is the same endpoint under new labels, and its shard has room for it once the old one goes. */
+ * over its groups, unexplored even, and the old one is forgotten at once: it is the same endpoint under new labels. */
 #include "balancer/plan_moves.h"
 
 #define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all */
@@ -137,6 +137,21 @@ static struct round_group *next_group(const struct plan_round *r, const struct p
     return next;
 }
 
+/* The endpoint is there, under new labels: there is nothing to wait for, and scraping it under both would double its series. */
+static void forget_twin(struct plan_round *r, struct twin *twin)
+{
+    const struct plan_target *old = &r->in->targets[twin->target];
+    struct need need = round_need(r, old);
+    round_act(r, PLAN_FORGET, twin->target, -1, -1, "its endpoint goes on under new labels");
+    for (uint32_t i = 0; i < old->owner_count; i++) {
+        struct round_group *g = round_group_find(r, old->owners[i].group);
+        if (g != NULL && old->owners[i].state != OWNER_LEAVING) {
+            round_group_drop(r, g, &need, old->owners[i].scrapes == 0, old->want_replicas == PLAN_EVERY_GROUP);
+        }
+    }
+    twin->forgotten = true;
+}
+
 static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin *twin)
 {
     const struct plan_target *t = &r->in->targets[u->target], *old = &r->in->targets[twin->target];
@@ -151,6 +166,9 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
     for (struct round_group *g; u->missing > 0 && (g = next_group(r, old, after)) != NULL;) {
         after = g->id;
         if (!scratch_has(r, round_group_pos(r, g)) && fits_for_twin(g, &u->need, &old_need, !twin->forgotten)) {
+            if (!twin->forgotten) {
+                forget_twin(r, twin);
+            }
             assign(r, u, round_group_pos(r, g), "same endpoint as a vanished target: keeps its shard");
             any = true;
         }
@@ -223,16 +241,46 @@ static void place_one(struct plan_round *r, struct unplaced *u)
     place_missing(r, u);
 }
 
-static int unplaced_compare(const void *a, const void *b, void *data)
+struct size_key {
+    double weight;
+    uint32_t order; /* in the list, which is by job and hash */
+    bool everywhere;
+};
+
+static int size_compare(const void *a, const void *b)
 {
-    const struct unplaced *x = a, *y = b;
-    if ((x->missing == PLAN_EVERY_GROUP) != (y->missing == PLAN_EVERY_GROUP)) {
-        return x->missing == PLAN_EVERY_GROUP ? -1 : 1;
+    const struct size_key *x = a, *y = b;
+    if (x->everywhere != y->everywhere) {
+        return x->everywhere ? -1 : 1;
     }
     if (x->weight < y->weight || x->weight > y->weight) {
         return x->weight > y->weight ? -1 : 1;
     }
-    return round_target_compare(data, x->target, y->target);
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Those for every group first, then the largest by share of the limit. */
+static void sort_by_size(struct plan_round *r)
+{
+    size_t count = r->unplaced.len;
+    struct size_key *keys = mem_alloc((count + 1) * sizeof(*keys));
+    struct unplaced *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+    for (size_t i = 0; i < count; i++) {
+        const struct unplaced *u = &r->unplaced.items[i];
+        keys[i] = (struct size_key){0, (uint32_t)i, u->missing == PLAN_EVERY_GROUP};
+        for (int d = 0; d < DIM_COUNT; d++) {
+            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
+            keys[i].weight = weight > keys[i].weight ? weight : keys[i].weight;
+        }
+    }
+    qsort(keys, count, sizeof(*keys), size_compare);
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = r->unplaced.items[keys[i].order];
+    }
+    free(keys);
+    free(r->unplaced.items);
+    r->unplaced.items = sorted;
+    r->unplaced.cap = count + 1;
 }
 
 void round_place(struct plan_round *r)
@@ -246,14 +294,8 @@ void round_place(struct plan_round *r)
             }
         }
     }
-    vec_foreach(u, &r->unplaced) {
-        for (int d = 0; d < DIM_COUNT; d++) {
-            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
-            u->weight = weight > u->weight ? weight : u->weight;
-        }
-    }
     if (r->unplaced.len > 1) {
-        qsort_r(r->unplaced.items, r->unplaced.len, sizeof(struct unplaced), unplaced_compare, r);
+        sort_by_size(r);
     }
     vec_foreach(u, &r->unplaced) {
         if (!u->moving && !u->tried && u->missing > 0) {

@@ -42,7 +42,6 @@ struct round_zone {
 
 struct unplaced {
     struct need need;
-    double weight;
     size_t target;
     uint32_t missing;
     bool held;     /* some of the groups it wants have it */

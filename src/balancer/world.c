@@ -207,7 +207,10 @@ static void scrape(struct world *w, struct world_target *t, struct world_owner *
     o->health = t->down ? TARGET_HEALTH_DOWN : TARGET_HEALTH_UP;
     if (!t->down) {
         o->good_scrapes += (uint32_t)count;
-        o->in_head = t->series > o->in_head ? t->series : o->in_head;
+        if (t->series >= o->in_head || w->now_ms - o->peak_ms > w->conf.head_ms) {
+            o->in_head = t->series;
+            o->peak_ms = w->now_ms;
+        }
         t->known_series = t->series;
         t->known_scraped = t->scraped;
         t->size_known = true;

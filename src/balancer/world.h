@@ -12,7 +12,8 @@ struct world_owner {
     enum target_health health; /* as that shard sees the target */
     int64_t since_ms;
     uint32_t scrapes, good_scrapes;
-    uint64_t in_head;          /* series this entry has put into the shard's head */
+    uint64_t in_head;          /* series this entry has in the shard's head: its most within head_ms */
+    int64_t peak_ms;           /* since when */
     bool dropped;              /* taken from the wish; the shard could not be told yet and goes on */
 };
 
