@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put(struct errctx *err, int code, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void put(struct errctx *err, int code, const char *fmt, va_list ap)
 {
     if (err == NULL || err->code != 0) {
         return;

@@ -91,8 +91,7 @@ void options_describe(enum role role, struct bytes *out)
         if ((row->roles & (unsigned)role) == 0) {
             continue;
         }
-        bytes_printf(out, "\n  --%s%s%s\n", row->name, row->unit[0] != '\0' ? "=" : "[=false]" + 8 * (row->kind != OPTION_KIND_BOOL),
-                     row->unit);
+        bytes_printf(out, "\n  --%s%s%s\n", row->name, row->kind == OPTION_KIND_BOOL ? "[=false]" : "=", row->unit);
         bytes_init(&text, 4096);
         put_explanation(id, (unsigned)role, &text);
         put_wrapped(out, "        ", bytes_view(&text).base);

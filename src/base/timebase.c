@@ -116,9 +116,10 @@ int64_t timebase_parse(const char *text)
     if (!ok || *text != '\0' || tm.tm_mon < 1 || tm.tm_mday < 1) {
         return -1;
     }
-    int day = tm.tm_mday;
+    int day = tm.tm_mday, seconds = tm.tm_sec; /* 60 of a leap second may reach into the next day */
+    tm.tm_sec = 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
     time_t sec = timegm(&tm);
-    return tm.tm_mday != day ? -1 : ((int64_t)sec - offset) * 1000 + ms;
+    return tm.tm_mday != day ? -1 : ((int64_t)sec + seconds - offset) * 1000 + ms;
 }
