@@ -5,6 +5,7 @@
  * A line is allowed line_bytes_max bytes and the parser is shown no more than that, which is what makes the answer to an
  * overlong line the same for every split. Nothing here may depend on where a piece ends. */
 #include "expfmt/counter_impl.h"
+#include "expfmt/cursor.h"
 #include "expfmt/openmetrics.h"
 #include "expfmt/protobuf.h"
 
@@ -29,6 +30,10 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->name_rules = rules && !limits && relabel_rules_name_only(conf->metric_relabel);
     c->needs_sets = limits || (rules && !c->name_rules);
     c->needs_names = conf->by_family || c->name_rules;
+    c->scan.line_bytes_max = c->conf.line_bytes_max;
+    c->scan.major = conf->major;
+    c->scan.wants_starts = c->needs_names;
+    counter_set_scan(c, conf->mode == COUNT_FAST ? scan_count_fn() : scan_strict_fn());
     bytes_init(&c->carry, c->conf.line_bytes_max + 1);
     bytes_init(&c->protobuf.name, c->conf.line_bytes_max);
     bytes_init(&c->protobuf.unit, c->conf.line_bytes_max);
@@ -37,6 +42,12 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->arena = arena_new();
     labels_builder_init(&c->builder, c->arena);
     return c;
+}
+
+void counter_set_scan(struct counter *c, scan_fn *scan_with)
+{
+    bool usable = !c->needs_sets && c->conf.line_bytes_max >= SCAN_LINE_MAX_MIN;
+    c->scan_with = usable ? scan_with : NULL;
 }
 
 void counter_free(struct counter **c)
@@ -88,6 +99,37 @@ static int judge_line(struct counter *c, const char *base, size_t len, struct li
     return rc;
 }
 
+static void count_names(struct counter *c, const char *base)
+{
+    for (size_t i = 0; i < c->scan.start_count; i++) {
+        const char *name = base + c->scan.starts[i];
+        size_t len = 0;
+        while (cursor_is(name[len], CLASS_METRIC)) {
+            len++;
+        }
+        series_add_name(c, view_make(name, len));
+    }
+}
+
+/* Lets the scanner take what it can from base + at on; a line's end lies before it. Returns the bytes taken. */
+static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t len)
+{
+    size_t begin = at;
+    bool more = c->scan_with != NULL && c->format == EXPOSITION_TEXT && at > 0;
+    while (more && len - at >= SCAN_BYTES_MIN) {
+        c->scan_with(&c->scan, base + at, len - at < SCAN_BYTES_MAX ? len - at : SCAN_BYTES_MAX);
+        c->result.scraped += c->scan.samples;
+        if (c->needs_names) {
+            count_names(c, base + at);
+        } else {
+            c->result.series += c->scan.samples;
+        }
+        at += c->scan.taken;
+        more = c->needs_names && c->scan.start_count + 64 > SCAN_STARTS_MAX;
+    }
+    return at - begin;
+}
+
 /* Whole lines at base; the rest (an unfinished line, shorter than the limit) is left over. */
 static int judge_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
 {
@@ -95,6 +137,7 @@ static int judge_lines(struct counter *c, const char *base, size_t len, size_t *
     int rc = 0;
     while (at < len && !c->ended && rc == 0) {
         struct line line;
+        at += scan_lines(c, base, at, len);
         size_t window = len - at < max ? len - at : max;
         rc = judge_line(c, base + at, window, &line, err);
         if (rc == ERR_AGAIN && window == max) {
@@ -112,6 +155,7 @@ static int count_lines(struct counter *c, const char *base, size_t len, size_t *
     size_t at = 0;
     while (at < len && !c->ended) {
         size_t taken;
+        at += scan_lines(c, base, at, len);
         line_end_init(&c->line_end, c->conf.major);
         enum line_end_answer answer = line_end_find(&c->line_end, base + at, len - at, &taken);
         if (taken > c->conf.line_bytes_max || (answer == LINE_END_MORE && taken == c->conf.line_bytes_max)) {
@@ -129,14 +173,15 @@ static int count_lines(struct counter *c, const char *base, size_t len, size_t *
     return 0;
 }
 
-static bool counts_only(const struct counter *c)
+/* Fast mode without need for names or label sets. With a need for either, lines are judged in fast mode too. */
+bool counter_counts_only(const struct counter *c)
 {
     return c->format == EXPOSITION_TEXT && c->conf.mode == COUNT_FAST && !c->needs_sets && !c->needs_names;
 }
 
 static int take_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
 {
-    return counts_only(c) ? count_lines(c, base, len, ret_taken, err) : judge_lines(c, base, len, ret_taken, err);
+    return counter_counts_only(c) ? count_lines(c, base, len, ret_taken, err) : judge_lines(c, base, len, ret_taken, err);
 }
 
 /* Judges what is carried, as far as it holds whole lines. */

@@ -6,6 +6,7 @@
 #include "expfmt/counter.h"
 #include "expfmt/families.h"
 #include "expfmt/line_end.h"
+#include "expfmt/scan.h"
 #include "expfmt/text.h"
 
 /* The metric family being walked. */
@@ -42,6 +43,9 @@ struct counter {
     bool needs_names;   /* figures per family, or rules on names */
     bool name_rules;    /* the rules look at names alone */
 
+    scan_fn *scan_with; /* for text; NULL: every line goes the careful way */
+    struct scan scan;
+
     struct bytes carry; /* the unfinished last line */
     struct line_end line_end;
     struct text_state text;
@@ -64,5 +68,9 @@ int series_add(struct counter *c, const struct sample *sample, struct errctx *er
 void series_add_name(struct counter *c, struct view name);
 
 void series_done(struct counter *c);
+
+/* Chooses a scanner other than the machine's best one, or none (NULL); for tests and benchmarks. */
+void counter_set_scan(struct counter *c, scan_fn *scan_with);
+bool counter_counts_only(const struct counter *c);
 
 #endif

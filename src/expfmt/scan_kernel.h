@@ -1,0 +1,359 @@
+/* The scanner's arithmetic, on masks of 64 bits: bit i stands for byte i of a step. Included once per instruction set by files
+ * that define SCAN_FN (how functions are declared), block_count() and block_strict() (bytes to masks).
+ *
+ * How it works. Positions of quotes give, by a prefix xor, which bytes are inside label values; positions of braces in the same
+ * way which are between them; adding the space behind a name to the mask of bytes that are no line feed carries a one through
+ * the run up to the line's end, which gives the value. With the regions known, every rule of the grammar is a statement on a
+ * byte and the one before it ("behind '=' comes a quote"), or on where a run of digits ends, and a violation is a bit in `bad`.
+ * Lines that end before the first bad bit are good; the line with the bad bit goes the careful way, whether it is wrong or
+ * merely unusual. Arithmetic runs from low bits to high, so nothing before a bad bit is affected by it.
+ *
+ * A step covers 64 bytes but moves on by 63: bit 0 is the last byte of the step before, so that "the byte before" needs no
+ * carry; it was judged already and is masked out of `bad`. */
+#include "expfmt/scan_masks.h"
+
+#define STEP 63
+#define EVEN_BITS UINT64_C(0x5555555555555555)
+
+SCAN_FN uint64_t prefix_xor(uint64_t x)
+{
+#if defined(SCAN_COUNT_ONLY)
+    for (int shift = 1; shift < 64; shift *= 2) {
+        x ^= x << shift;
+    }
+    return x;
+#else
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)x), _mm_set1_epi8((char)0xff), 0));
+#endif
+}
+
+/* Bytes behind an odd number of backslashes. *first: whether byte 0 is one; on return, whether byte 63 is. */
+SCAN_FN uint64_t escaped_bytes(uint64_t backslash, uint64_t *first)
+{
+    backslash &= ~*first;
+    uint64_t follows = backslash << 1 | *first;
+    uint64_t odd_starts = backslash & ~EVEN_BITS & ~follows;
+    uint64_t even_run_ends = odd_starts + backslash;
+    uint64_t escaped = (EVEN_BITS ^ (even_run_ends << 1)) & follows;
+    *first = escaped >> 63;
+    return escaped;
+}
+
+SCAN_FN size_t line_begin(uint64_t lf_before, size_t at, size_t begin)
+{
+    return lf_before != 0 ? at + 64 - (size_t)__builtin_clzll(lf_before) : begin;
+}
+
+SCAN_FN void note_starts(struct scan *s, uint64_t bits, size_t at)
+{
+    while (bits != 0) {
+        s->starts[s->start_count++] = (uint32_t)(at + (size_t)__builtin_ctzll(bits));
+        bits &= bits - 1;
+    }
+}
+
+/* Starts of lines that are not whole are forgotten again. */
+SCAN_FN void scan_end(struct scan *s, size_t taken)
+{
+    s->taken = taken;
+    while (s->start_count > 0 && s->starts[s->start_count - 1] >= taken) {
+        s->start_count--;
+    }
+}
+
+SCAN_FN void scan_begin(struct scan *s)
+{
+    s->taken = 0;
+    s->samples = 0;
+    s->start_count = 0;
+}
+
+struct count_state {
+    uint64_t first_escaped, in_string, in_comment; /* of bit 0; in_string is all ones or zero */
+};
+
+/* One step of counting. Returns the mask of bad bits; *samples: line feeds that end a sample line. */
+SCAN_FN uint64_t count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments, uint64_t *samples,
+                            uint64_t *starts)
+{
+    uint64_t begins = m->lf << 1, no_lf = ~m->lf;
+    uint64_t comment = no_lf & ~(no_lf + (begins & m->hash) + (st->in_comment & no_lf & 1));
+    uint64_t escaped = 0;
+    if (((m->backslash & ~comment) | st->first_escaped) != 0) {
+        escaped = escaped_bytes(m->backslash & ~comment, &st->first_escaped);
+    }
+    uint64_t string = prefix_xor(m->quote & ~comment & ~escaped) ^ st->in_string;
+    uint64_t bad = (string & m->lf) | (begins & m->low & ~m->lf) | (comment & m->nul);
+    if (quoted_comments) {
+        bad |= comment & m->quote & (m->low << 1);
+    }
+    *samples = m->lf & ~begins & ~(comment << 1);
+    *starts = begins & ~m->lf & ~m->hash;
+    st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
+    st->in_comment = comment >> 63;
+    return bad & ~UINT64_C(1);
+}
+
+/* The line feed at bit 0 may end a comment of the step before: it is no sample's and was counted then. */
+SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
+{
+    struct count_state st = {0};
+    size_t at = 0, begin = 0; /* base[at - 1] is bit 0 */
+    scan_begin(s);
+    while (len - at >= STEP && s->start_count + 64 <= SCAN_STARTS_MAX) {
+        uint64_t samples, starts;
+        struct masks_count m = block_count(base + at - 1);
+        uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_3, &samples, &starts);
+        uint64_t good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
+        s->samples += (uint64_t)__builtin_popcountll(samples & good & ~UINT64_C(1));
+        if (s->wants_starts) {
+            note_starts(s, starts & good, at - 1);
+        }
+        begin = line_begin(m.lf & good, at - 1, begin);
+        at += STEP;
+        if (bad != 0 || at + STEP - begin > s->line_bytes_max) {
+            break;
+        }
+    }
+    scan_end(s, begin);
+}
+
+#if !defined(SCAN_COUNT_ONLY)
+struct strict_state {
+    uint64_t first_escaped, in_string, in_braces; /* of bit 0; the last two all ones or zero */
+    uint64_t in_value, in_fraction;               /* of the byte before bit 0, as bit 0 */
+};
+
+/* The regions of step i: inside strings, between braces, in a value. They depend on the step before. */
+SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int i)
+{
+    uint64_t escaped = 0, lf = m->lf[i], digit = m->digit[i];
+    if ((m->backslash[i] | st->first_escaped) != 0) {
+        escaped = escaped_bytes(m->backslash[i], &st->first_escaped);
+    }
+    uint64_t quote = m->quote[i] & ~escaped;
+    uint64_t string = prefix_xor(quote) ^ st->in_string; /* from the opening quote to before the closing one */
+    uint64_t outside = ~(string | quote);
+    uint64_t braces = prefix_xor((m->brace_open[i] | m->brace_close[i]) & outside) ^ st->in_braces; /* from { to before } */
+    uint64_t space = m->space[i] & outside;
+    uint64_t value = (~lf & ~(~lf + space + (st->in_value & ~lf))) | space;
+    uint64_t dot = m->dot[i] & value;
+    uint64_t sum = (dot << 1 & digit) + digit + (st->in_fraction & digit); /* a carry runs through the digits behind a dot */
+    uint64_t fraction = digit & ~sum;
+    m->quote[i] = quote;
+    m->string[i] = string;
+    m->braces[i] = braces;
+    m->value[i] = value;
+    m->fraction_bad[i] = (fraction << 1) & dot;
+    st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
+    st->in_braces = (uint64_t)((int64_t)(braces << 1) >> 63);
+    st->in_value = value >> 62 & 1;
+    st->in_fraction = (fraction | dot) >> 62 & 1;
+}
+
+#define LANE(array) (*(const lanes *)(const void *)(array))
+
+/* Behind a name (or braces) one space; then digits with at most one point between them. What has letters, signs or a second
+ * space goes to the number check, as `complex`. */
+SCAN_FN void value_rules(struct masks_strict *m)
+{
+    const lanes not_first = ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
+    lanes value = LANE(m->value), digit = LANE(m->digit), letter = LANE(m->letter), sign = LANE(m->sign);
+    lanes space = LANE(m->space) & value, dot = LANE(m->dot) & value, lf = LANE(m->lf);
+    lanes bad = value & ~(digit | dot | space | letter | sign);
+    bad |= (space << 1) & ~(digit | letter | sign);
+    bad |= (dot & ~(digit << 1)) | ((dot << 1) & ~digit);
+    bad |= lf & ~((value & (digit | letter)) << 1);
+    bad |= (lanes)(value == ~(lanes){0}); /* endless numbers */
+    *(lanes *)(void *)m->complex = (value & (letter | sign)) | (space & (value << 1));
+    *(lanes *)(void *)m->value_starts = space & ~(value << 1) & not_first;
+    *(lanes *)(void *)m->value_bad = bad | LANE(m->fraction_bad);
+}
+
+/* All rules that look at a byte and the one before it. */
+SCAN_FN void strict_rules(struct masks_strict *m)
+{
+    lanes string = LANE(m->string), quote = LANE(m->quote), braces = LANE(m->braces), value = LANE(m->value), lf = LANE(m->lf);
+    lanes outside = ~(string | quote), text = outside & ~value & ~lf;
+    lanes opening = quote & string, closing = quote & ~string;
+    lanes open = LANE(m->brace_open) & outside, close = LANE(m->brace_close) & outside;
+    lanes equal = LANE(m->equal) & text, comma = LANE(m->comma) & text;
+    lanes letter = LANE(m->letter), label = LANE(m->label), metric = LANE(m->metric);
+    lanes starts = (open | comma) << 1;
+    lanes bad = LANE(m->odd) | (string & lf) | (braces & (lf | value));
+    bad |= text & ~braces & ~(metric | close);
+    bad |= text & braces & ~(label | open | equal | comma);
+    bad |= ((lf << 1) | starts) & ~letter;
+    bad |= ((label & text & braces) << 1) & ~(label | equal);
+    bad |= (equal << 1) ^ opening;
+    bad |= (closing << 1) ^ (comma | close);
+    bad |= (close << 1) & ~LANE(m->space);
+    bad |= ((metric & text & ~braces) << 1) & ~(metric | open | LANE(m->space));
+    value_rules(m);
+    bad |= LANE(m->value_bad);
+    bad &= ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
+    *(lanes *)(void *)m->bad = bad;
+    *(lanes *)(void *)m->trouble = bad | LANE(m->complex);
+    *(lanes *)(void *)m->label_starts = starts;
+    *(lanes *)(void *)m->label_ends = equal;
+}
+
+/* A hash of a label's name that equal names share. */
+SCAN_FN uint32_t label_slot(const char *name, const char *behind)
+{
+    size_t len = (size_t)(behind - name);
+    uint64_t last, first = 0;
+    memcpy(&last, behind - 8, 8);
+    if (len < 8) {
+        last >>= 8 * (8 - len);
+    } else {
+        memcpy(&first, name, 8);
+    }
+    uint64_t h = (last ^ (first * UINT64_C(0x9e3779b97f4a7c15)) ^ len) * UINT64_C(0xff51afd7ed558ccd);
+    return (uint32_t)(h >> 52);
+}
+
+/* What goes on from step to step besides the masks: a label's name without its '=', a value without its line's end. */
+struct strict_open {
+    const char *base;  /* nothing before it may be read */
+    const char *label;
+    const char *value; /* the space before it */
+    bool complex;      /* that value needs the number check */
+};
+
+/* Looks for label names that occur twice in a line, in bytes before the first bad bit. Returns the bit of a suspect, or 0. */
+SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, uint64_t starts, uint64_t ends, const char *block)
+{
+    while (ends != 0) {
+        uint64_t bit = ends & -ends;
+        const char *behind = block + __builtin_ctzll(ends);
+        if ((starts & (bit - 1)) != 0) {
+            open->label = block + __builtin_ctzll(starts);
+            starts &= starts - 1;
+        }
+        s->line_id = (uint16_t)(s->line_id + (open->label[-1] == '{'));
+        uint16_t *slot = behind - open->base >= 8 ? &s->label_slots[label_slot(open->label, behind)] : NULL;
+        if (slot == NULL || *slot == s->line_id) {
+            return bit;
+        }
+        *slot = s->line_id;
+        ends &= ends - 1;
+    }
+    if (starts != 0) {
+        open->label = block + __builtin_ctzll(starts);
+    }
+    return 0;
+}
+
+/* Checks the values that hold more than digits and a point, of lines that end in this step. Returns the bit of the first line
+ * end whose value is not taken, or 0. */
+SCAN_FN uint64_t values_check(struct strict_open *open, uint64_t spaces, uint64_t complex, uint64_t lf, const char *block)
+{
+    if ((complex | open->complex) == 0) {
+        lf = 0; /* plain numbers only */
+        spaces = spaces != 0 ? UINT64_C(1) << (63 - __builtin_clzll(spaces)) : 0;
+    }
+    while (lf != 0) {
+        uint64_t bit = lf & -lf, before = bit - 1;
+        if ((spaces & before) != 0) {
+            open->value = block + __builtin_ctzll(spaces);
+        }
+        open->complex = open->complex || (complex & before) != 0;
+        if (open->complex && !scan_value_is_good(open->value + 1, block + __builtin_ctzll(bit))) {
+            return bit;
+        }
+        open->complex = false;
+        spaces &= ~before;
+        complex &= ~before;
+        lf &= lf - 1;
+    }
+    open->complex = open->complex || complex != 0;
+    if (spaces != 0) {
+        open->value = block + __builtin_ctzll(spaces);
+    }
+    return 0;
+}
+
+/* Accounts for one step. False when it holds a line the scanner does not take. */
+SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, size_t at, size_t *begin)
+{
+    const uint64_t not_first = ~UINT64_C(1);
+    const char *block = open->base + at - 1;
+    uint64_t bad = m->bad[i], good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
+    uint64_t suspect = labels_check(s, open, m->label_starts[i] & good & not_first, m->label_ends[i] & good & not_first, block);
+    bad |= suspect;
+    good = suspect != 0 ? suspect - 1 : good;
+    suspect = values_check(open, m->value_starts[i] & good & not_first, m->complex[i] & good & not_first,
+                           m->lf[i] & good & not_first, block);
+    bad |= suspect;
+    good = suspect != 0 ? suspect - 1 : good;
+    s->samples += (uint64_t)__builtin_popcountll(m->lf[i] & good & not_first);
+    if (s->wants_starts) {
+        note_starts(s, (m->lf[i] << 1) & good, at - 1);
+    }
+    *begin = line_begin(m->lf[i] & good, at - 1, *begin);
+    return bad == 0;
+}
+
+/* Eight steps without a bad bit, and with plain numbers only. False when a label name may occur twice: nothing is accounted for
+ * then but lines before, and *begin is theirs. */
+SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const struct masks_strict *m, size_t at, size_t *begin)
+{
+    const uint64_t not_first = ~UINT64_C(1);
+    for (int i = 0; i < LANES; i++, at += STEP) {
+        const char *block = open->base + at - 1;
+        uint64_t lf = m->lf[i];
+        uint64_t suspect = labels_check(s, open, m->label_starts[i] & not_first, m->label_ends[i] & not_first, block);
+        lf &= suspect != 0 ? suspect - 1 : ~UINT64_C(0);
+        s->samples += (uint64_t)__builtin_popcountll(lf & not_first);
+        *begin = line_begin(lf, at - 1, *begin);
+        if (suspect != 0) {
+            return false;
+        }
+    }
+    uint64_t spaces = m->value_starts[LANES - 1];
+    if (spaces != 0) {
+        open->value = open->base + at - STEP - 1 + 63 - __builtin_clzll(spaces);
+    }
+    return true;
+}
+
+SCAN_FN bool lanes_empty(const uint64_t v[LANES])
+{
+    return (v[0] | v[1] | v[2] | v[3] | v[4] | v[5] | v[6] | v[7]) == 0;
+}
+
+SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
+                          size_t *begin)
+{
+    if (count == LANES && !s->wants_starts && !open->complex && lanes_empty(m->trouble)) {
+        *at += LANES * STEP;
+        return strict_account_all(s, open, m, *at - LANES * STEP, begin);
+    }
+    bool more = true;
+    for (int i = 0; i < count && more; i++, *at += STEP) {
+        more = s->start_count + 64 <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
+    }
+    return more;
+}
+
+SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
+{
+    struct strict_state st = {0};
+    struct strict_open open = {base, base, base, false};
+    struct masks_strict m;
+    size_t at = 0, begin = 0;
+    bool more = true;
+    scan_begin(s);
+    while (more && len - at >= STEP) {
+        int count = len - at >= LANES * STEP ? LANES : (int)((len - at) / STEP);
+        for (int i = 0; i < count; i++) {
+            block_strict(&m, i, base + at + (size_t)i * STEP - 1);
+            strict_regions(&st, &m, i);
+        }
+        strict_rules(&m);
+        more = strict_batch(s, &open, &m, count, &at, &begin) && at + (LANES + 1) * STEP - begin <= s->line_bytes_max;
+    }
+    scan_end(s, begin);
+}
+#endif
