@@ -235,7 +235,7 @@ static int start_proxy(struct appliance *a, struct errctx *err)
     };
     const struct proxy_events events = {appliance_on_record, a};
     int rc = listener_open(a->o->web_proxy_addr, "proxy", &fd, &inherited, err);
-    return rc != 0 ? errctx_prefix(err, rc, "web.proxy-addr") : proxy_new(a->loop, &fd, 1, &conf, &events, &a->proxy, err);
+    return rc != 0 ? errctx_prefix(err, rc, "web.proxy-addr") : proxy_new(a->loop, &fd, 1, &conf, a->table, &events, &a->proxy, err);
 }
 
 static const char *or_null(const char *text)

@@ -25,8 +25,10 @@ void appliance_publish(void *data)
     }
     proxy_table_set_stop_reason(t, a->stop_reason);
     proxy_table_unref(a->table);
-    a->table = proxy_table_ref(t);
-    proxy_publish(a->proxy, t);
+    a->table = t;
+    if (a->proxy != NULL) {
+        proxy_publish(a->proxy, proxy_table_ref(t));
+    }
 }
 
 void appliance_probe(void *data, const struct target *t)

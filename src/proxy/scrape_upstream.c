@@ -298,7 +298,6 @@ static void start_transfer(struct scrape *s)
 {
     int64_t left_ms = s->deadline_ms - timebase_monotonic_ms();
     set_proxy(s);
-    curl_easy_setopt(s->easy, CURLOPT_URL, s->target->url);
     curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
     curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(s->easy, CURLOPT_HEADERDATA, s);
@@ -331,6 +330,7 @@ static void apply_and_start(void *data)
 void upstream_begin(struct scrape *s)
 {
     s->easy = curl_loop_easy_get(s->worker->curl);
+    curl_easy_setopt(s->easy, CURLOPT_URL, s->target->url);
     if (s->req != NULL) {
         forward_headers(s);
     } else {

@@ -224,7 +224,8 @@ static void on_tick(void *data)
 {
     struct process_provider *self = data;
     int64_t now_ms = timebase_monotonic_ms();
-    for (size_t i = 0; i < self->shards.len; i++) {
+    bool idle = self->stopping && !self->env.conf.stop_children;
+    for (size_t i = 0; !idle && i < self->shards.len; i++) {
         supervised_tick(self->shards.items[i], now_ms);
     }
     if (self->wanted_dirty) {
@@ -324,6 +325,11 @@ static const struct provider_ops PROCESS_OPS = {
     .stop = process_stop,
     .free = process_free,
 };
+
+void process_provider_stop_children(struct provider *p, bool stop_children)
+{
+    of(p)->env.conf.stop_children = stop_children;
+}
 
 int process_provider_pid(const struct provider *p, unsigned group)
 {

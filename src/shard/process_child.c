@@ -30,8 +30,6 @@
 #define CHILD_MAGIC       0x63686c64u
 #define CMDLINE_BYTES_MAX ((size_t)131072)
 
-extern char **environ;
-
 struct process_child {
     uint32_t magic;
     pid_t pid;
