@@ -361,6 +361,11 @@ void reconcile_free(struct reconcile **handle)
 void reconcile_start(struct reconcile *r)
 {
     r->started = true;
+    /* The first shard need not wait for the first plan: there is always one. */
+    if (r->env.provider->ops->is_known(r->env.provider) && r->env.provider->ops->desired(r->env.provider) == 0 &&
+        r->conf.limits.min_groups > 0 && !r->conf.dry_run) {
+        r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups);
+    }
     loop_timer_start(r->probe_timer, PROBE_TICK_MS, PROBE_TICK_MS);
     loop_timer_start(r->round_timer, 0, 0);
 }
