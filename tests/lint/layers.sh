@@ -1,5 +1,6 @@
 #!/bin/sh
-# Include direction: a room includes itself and rooms to its left only. net and model stand side by side and do not know each other.
+# Include direction: a room includes itself and rooms to its left only. net and model stand side by side and do not know each
+# other, but for the one structure that http_conf.h names: struct label.
 src=$top_srcdir/src
 find "$src" -name '*.[ch]' -o -name '*.cc' -o -name '*.def' | sort | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' |
 awk -v prefix="$src/" '
@@ -29,6 +30,8 @@ BEGIN {
         bad(file, included, "the room " room " has no place in tests/lint/layers.sh")
     } else if (!(other in rank)) {
         bad(file, included, "there is no room " other)
+    } else if (room == "net" && included == "model/labels.h") {
+        next
     } else if (room != other && rank[other] >= rank[room]) {
         bad(file, included, other " is not to the left of " room)
     }
