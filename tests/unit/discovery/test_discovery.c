@@ -1,15 +1,17 @@
-/* The manager over whole configurations: what is built and when, what an edit keeps, what an error leaves alone. A scripted mechanism
- * stands for one that answers late, fails, or changes its groups. */
-#include "discovery/discovery.h"
+/* The manager over whole configurations: what is built and when, what an edit keeps, what an error leaves alone. A
+ * scripted mechanism stands for one that answers late, fails, or changes its groups. */
 #include "base/intern.h"
 #include "base/mem.h"
 #include "base/timebase.h"
 #include "base/vec.h"
+#include "discovery/discovery.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -27,13 +29,15 @@ struct discoverer {
 static VEC(struct discoverer *) running;
 static int starts, stops;
 
-static int scripted_check(const char *file, const char *base_dir, enum prometheus_major major, const struct yaml_node *conf,
-                          struct errctx *err)
+static int scripted_check(const char *file, const char *base_dir, enum prometheus_major major,
+                          const struct yaml_node *conf, struct errctx *err)
 {
     const struct yaml_node *name = yaml_get(conf, "server");
     (void)base_dir;
     (void)major;
-    return name != NULL && name->value.len < 32 ? 0 : errctx_set(err, ERR_INVALID, "%s:%d:%d: no server", file, conf->line, conf->column);
+    return name != NULL && name->value.len < 32
+               ? 0
+               : errctx_set(err, ERR_INVALID, "%s:%d:%d: no server", file, conf->line, conf->column);
 }
 
 static int scripted_start(const struct discovery_env *env, const char *file, const struct yaml_node *conf,
@@ -204,7 +208,8 @@ static void test_builds(void **state)
     assert_false(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000));
     assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms() + 2000000, 1000000));
     answer("http://one", "s", 1, 3);
-    assert_false(discovery_is_initial_done(discovery, timebase_monotonic_ms() + 2000000, 1000000)); /* not handed out yet */
+    assert_false(
+        discovery_is_initial_done(discovery, timebase_monotonic_ms() + 2000000, 1000000)); /* not handed out yet */
     wait_good("a", 0, 3);
     assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000));
     answer("http://one", "t", 4, 2);
@@ -261,7 +266,8 @@ static void test_edited_rules_keep_provider(void **state)
     assert_int_equal(apply(JOB_A, NULL), 0);
     answer("http://one", "s", 1, 3);
     wait_good("a", 0, 3);
-    assert_int_equal(apply(JOB_A "  relabel_configs:\n  - {source_labels: [__address__], regex: 'h1:.*', action: drop}\n", NULL), 0);
+    assert_int_equal(
+        apply(JOB_A "  relabel_configs:\n  - {source_labels: [__address__], regex: 'h1:.*', action: drop}\n", NULL), 0);
     wait_good("a", 1, 2);
     assert_int_equal(starts, 1);
     assert_int_equal(stops, 0);
@@ -278,7 +284,10 @@ static void test_replaced_provider(void **state)
     assert_int_equal(stops, 1);
     wait_good("a", 1, 3);
     /* a further edit meanwhile changes nothing about that */
-    assert_int_equal(apply("scrape_configs:\n- job_name: a\n  eureka_sd_configs:\n  - server: http://two\n  metrics_path: /x\n", NULL), 0);
+    assert_int_equal(
+        apply("scrape_configs:\n- job_name: a\n  eureka_sd_configs:\n  - server: http://two\n  metrics_path: /x\n",
+              NULL),
+        0);
     wait_good("a", 2, 3);
     answer("http://two", "s", 8, 1);
     wait_good("a", 3, 1);
@@ -302,9 +311,12 @@ static void test_errors_change_nothing(void **state)
 {
     (void)state;
     static const char *const BAD[][2] = {
-        {JOB_B "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  hetzner_sd_configs:\n  - role: robot\n",
+        {JOB_B
+         "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  hetzner_sd_configs:\n  - role: robot\n",
          "job 'c': hetzner_sd_configs: unknown service discovery mechanism"},
-        {JOB_B "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  eureka_sd_configs:\n  - refresh_interval: 3s\n", "no server"},
+        {JOB_B "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  eureka_sd_configs:\n  - "
+               "refresh_interval: 3s\n",
+         "no server"},
     };
     assert_int_equal(apply(JOB_A JOB_B, NULL), 0);
     answer("http://one", "s", 1, 3);
