@@ -1,5 +1,5 @@
-/* 100,000 discovered pods through the ten rules of the usual kubernetes-pods job: seconds for discovery's build (populate,
- * relabel, validate, hash, sort), and bytes kept per target. Figure to hold: under 1 s and under 1 kB.
+/* 100,000 discovered pods through the ten rules of the usual kubernetes-pods job: seconds for discovery's build
+ * (populate, relabel, validate, hash, sort), and bytes kept per target. Figure to hold: under 1 s and under 1 kB.
  *
  *     make bench/bench_relabel && bench/bench_relabel [targets] */
 #include "base/intern.h"
@@ -101,7 +101,10 @@ int main(int argc, char **argv)
         groups[i] = make_pod(arena, i);
     }
     arena_free(&arena);
-    const struct job_conf job = {.name = intern("pods"), .interval_ms = 60000, .timeout_ms = 10000, .metrics_path = "/metrics",
+    const struct job_conf job = {.name = intern("pods"),
+                                 .interval_ms = 60000,
+                                 .timeout_ms = 10000,
+                                 .metrics_path = "/metrics",
                                  .scheme = "http"};
     struct relabel_rules *rules = compile();
     double best_s = 1e9;
@@ -114,8 +117,8 @@ int main(int argc, char **argv)
         size_t after = mallinfo2().uordblks;
         best_s = seconds < best_s ? seconds : best_s;
         if (run == 0) {
-            printf("%zu good of %zu targets, %zu rules; %.0f bytes kept a target\n", built.good, built.count, RULE_COUNT,
-                   (double)(after - before) / (double)built.count);
+            printf("%zu good of %zu targets, %zu rules; %.0f bytes kept a target\n", built.good, built.count,
+                   RULE_COUNT, (double)(after - before) / (double)built.count);
         }
         built_job_done(&built);
     }

@@ -1,9 +1,9 @@
 /* kvass check service-discovery: what promtool's command of that name does, with kvass' own discovery.
  *
- * Every entry of the job is started and given until it has answered once or the timeout is over; then the targets are built as in
- * service and printed as promtool prints them: a list of discoveredLabels and labels (with __*, without __meta_*; none when
- * dropped) and error. Where promtool prints an empty object for an error, this prints its words, and the labels the
- * target was discovered with. */
+ * Every entry of the job is started and given until it has answered once or the timeout is over; then the targets are
+ * built as in service and printed as promtool prints them: a list of discoveredLabels and labels (with __*, without
+ * __meta_*; none when dropped) and error. Where promtool prints an empty object for an error, this prints its words,
+ * and the labels the target was discovered with. */
 #include "base/duration.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -108,7 +108,9 @@ static int print(const struct built_job *b)
     }
     json_array_end(&w);
     json_t *tree = bytes_check(&out, NULL) == 0 ? json_loadb(out.base, out.len, JSON_ALLOW_NUL, NULL) : NULL;
-    int rc = tree != NULL && json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && putchar('\n') != EOF ? 0 : 1;
+    int rc = tree != NULL && json_dumpf(tree, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 && putchar('\n') != EOF
+                 ? 0
+                 : 1;
     json_decref(tree);
     bytes_done(&out);
     return rc;
@@ -169,7 +171,8 @@ int cmd_check_service_discovery(int argc, char **argv)
 {
     static const struct command_help help = {
         "kvass check service-discovery [options] FILE JOB",
-        "Prints what the job discovers: a JSON list of discoveredLabels, labels (none when dropped by relabelling) and error.\n"
+        "Prints what the job discovers: a JSON list of discoveredLabels, labels (none when dropped by relabelling) and "
+        "error.\n"
         "Exit status 1 when FILE or JOB is no good, or a mechanism did not answer in time."};
     const char *version = "2.42", *timeout = "30s", *words[2];
     const struct arg_spec specs[] = {
@@ -181,10 +184,11 @@ int cmd_check_service_discovery(int argc, char **argv)
     if (positionals < 0) {
         return positionals == -2 ? 0 : EXIT_USAGE;
     }
-    const char *fault = positionals != 2                                                   ? "expected FILE and JOB"
-                        : version[0] != '2' && version[0] != '3'                           ? "--prometheus.version: expected 2.x or 3.x"
-                        : duration_parse_go(view_of(timeout), &timeout_ms, NULL) != 0      ? "--timeout: expected a duration such as 30s"
-                                                                                           : NULL;
+    const char *fault = positionals != 2                         ? "expected FILE and JOB"
+                        : version[0] != '2' && version[0] != '3' ? "--prometheus.version: expected 2.x or 3.x"
+                        : duration_parse_go(view_of(timeout), &timeout_ms, NULL) != 0
+                            ? "--timeout: expected a duration such as 30s"
+                            : NULL;
     if (fault != NULL) {
         fprintf(stderr, "kvass: check service-discovery: %s\n", fault);
         return EXIT_USAGE;

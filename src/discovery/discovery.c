@@ -24,8 +24,8 @@ struct run {
     const struct job_conf *job; /* of owner->conf */
     struct relabel_rules *rules;
     VEC(struct provider *) providers;
-    VEC(bool) is_kept;                     /* providers taken over from the run this one replaces (while preparing) */
-    VEC(struct target_group *) replaced;   /* groups of providers that are gone, until the new ones have answered */
+    VEC(bool) is_kept;                   /* providers taken over from the run this one replaces (while preparing) */
+    VEC(struct target_group *) replaced; /* groups of providers that are gone, until the new ones have answered */
     bool is_dirty;
 };
 

@@ -1,11 +1,12 @@
-/* The merging manager: runs every mechanism of every job of a configuration, keeps the groups per (job, provider, source), and
- * builds a job's targets when something changed (at most every DISCOVERY_SETTLE_MS). Lives on the control loop. */
+/* The merging manager: runs every mechanism of every job of a configuration, keeps the groups per (job, provider,
+ * source), and builds a job's targets when something changed (at most every DISCOVERY_SETTLE_MS). Lives on the control
+ * loop. */
 #ifndef KVASS_DISCOVERY_DISCOVERY_H
 #define KVASS_DISCOVERY_DISCOVERY_H
 
 #include "discovery/target_build.h"
 
-#define DISCOVERY_SETTLE_MS 2000
+#define DISCOVERY_SETTLE_MS  2000
 #define DISCOVERY_GROUPS_MAX 1000000 /* of one provider; more are refused and reported */
 
 struct discovery;
@@ -19,13 +20,14 @@ struct discovery_events {
 struct discovery *discovery_new(struct loop *loop, struct http_client *http, const struct discovery_events *events);
 void discovery_free(struct discovery **d);
 
-/* Takes a new configuration (and a reference to it). Providers whose text did not change keep running, in changed jobs too; of the others
- * the last groups stay until every new provider of the job has answered. Vanished jobs end with one empty on_job. on_job is
- * never called from here. All or nothing: on error (file:line:column, job and key named) nothing changes. */
+/* Takes a new configuration (and a reference to it). Providers whose text did not change keep running, in changed jobs
+ * too; of the others the last groups stay until every new provider of the job has answered. Vanished jobs end with one
+ * empty on_job. on_job is never called from here. All or nothing: on error (file:line:column, job and key named)
+ * nothing changes. */
 int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *err) MUST_CHECK;
 
-/* True when every provider of every job has answered once, or failed for longer than init_timeout_ms, and every job's targets were handed
- * out. now_ms is monotonic. */
+/* True when every provider of every job has answered once, or failed for longer than init_timeout_ms, and every job's
+ * targets were handed out. now_ms is monotonic. */
 bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms);
 
 #endif

@@ -22,11 +22,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define FILE_BYTES_MAX      ((size_t)64 << 20)
-#define FILES_MAX           10000 /* of one file_sd_configs entry */
-#define PATTERNS_MAX        1000
-#define SETTLE_MS           50 /* a burst of events is one refresh */
-#define REFRESH_DEFAULT_MS  (5 * 60 * 1000)
+#define FILE_BYTES_MAX     ((size_t)64 << 20)
+#define FILES_MAX          10000 /* of one file_sd_configs entry */
+#define PATTERNS_MAX       1000
+#define SETTLE_MS          50 /* a burst of events is one refresh */
+#define REFRESH_DEFAULT_MS (5 * 60 * 1000)
 
 struct file_conf {
     VEC(char *) patterns; /* joined */
@@ -37,7 +37,7 @@ struct sd_file {
     char *path;
     uint64_t hash; /* of the last good content */
     size_t group_count;
-    bool is_seen;  /* in this refresh */
+    bool is_seen; /* in this refresh */
 };
 
 /* Lives until libuv has closed the handle. */
@@ -73,9 +73,11 @@ static void conf_done(struct file_conf *c)
     vec_done(&c->patterns);
 }
 
-static int bad_conf(const char *file, const struct yaml_node *n, struct errctx *err, const char *what, struct view value)
+static int bad_conf(const char *file, const struct yaml_node *n, struct errctx *err, const char *what,
+                    struct view value)
 {
-    return errctx_set(err, ERR_INVALID, "%s:%d:%d: file_sd_configs: %s%.*s", file, n->line, n->column, what, VIEW_FMT(value));
+    return errctx_set(err, ERR_INVALID, "%s:%d:%d: file_sd_configs: %s%.*s", file, n->line, n->column, what,
+                      VIEW_FMT(value));
 }
 
 static int read_patterns(struct file_conf *c, const char *file, const char *base_dir, const struct yaml_node *list,
@@ -90,8 +92,10 @@ static int read_patterns(struct file_conf *c, const char *file, const char *base
     for (size_t i = 0; i < list->count; i++) {
         const struct yaml_node *n = list->items[i];
         if (n->kind != YAML_SCALAR || !file_paths_is_pattern(n->value)) {
-            return bad_conf(file, n, err, "path name is not valid for file discovery: expected *.json, *.yml or *.yaml, with at "
-                            "most one * and only in the last segment: ", n->kind == YAML_SCALAR ? n->value : VIEW(""));
+            return bad_conf(file, n, err,
+                            "path name is not valid for file discovery: expected *.json, *.yml or *.yaml, with at "
+                            "most one * and only in the last segment: ",
+                            n->kind == YAML_SCALAR ? n->value : VIEW(""));
         }
         *vec_push(&c->patterns) = file_paths_join(base_dir, n->value.base);
     }
@@ -199,7 +203,8 @@ static size_t refresh_pattern(struct discoverer *d, const char *pattern)
             if (f != NULL && f->is_seen) {
                 continue;
             }
-            int rc = f != NULL ? refresh_file(d, f, &err) : errctx_set(&err, ERR_LIMIT, "%s: more than %d files", pattern, FILES_MAX);
+            int rc = f != NULL ? refresh_file(d, f, &err)
+                               : errctx_set(&err, ERR_LIMIT, "%s: more than %d files", pattern, FILES_MAX);
             if (f != NULL) {
                 f->is_seen = true;
             }

@@ -32,7 +32,8 @@ static void append_segments(char *out, size_t *len, struct view text, bool is_ro
 {
     for (size_t at = 0; at < text.len;) {
         const char *slash = memchr(text.base + at, '/', text.len - at);
-        struct view segment = view_make(text.base + at, slash != NULL ? (size_t)(slash - text.base) - at : text.len - at);
+        struct view segment =
+            view_make(text.base + at, slash != NULL ? (size_t)(slash - text.base) - at : text.len - at);
         at += segment.len + 1;
         if (segment.len == 0 || view_is(segment, ".")) {
             continue;

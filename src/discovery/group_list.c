@@ -1,8 +1,9 @@
 /* Target group lists, from YAML and from JSON.
  *
- * Both ways end in the same builder, so that a group means the same whichever way it came. The strictness is Prometheus':
- * an unknown key, a null group, a target that is no string or an invalid label name refuses the whole list, because half
- * a list would silently drop targets; a null target is an empty address, which is refused later as one bad target. */
+ * Both ways end in the same builder, so that a group means the same whichever way it came. The strictness is
+ * Prometheus': an unknown key, a null group, a target that is no string or an invalid label name refuses the whole
+ * list, because half a list would silently drop targets; a null target is an empty address, which is refused later as
+ * one bad target. */
 #include "discovery/group_list.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -49,8 +50,8 @@ static int add_label(struct group_build *b, struct view name, struct view value,
 {
     bool is_valid = b->opts->major >= PROMETHEUS_3 ? name.len != 0 && utf8_is_valid(name) : is_legacy_name(name);
     if (!is_valid) {
-        return errctx_set(b->err, ERR_INVALID, "%s:%d:%d: \"%.*s\" is not a valid label name", b->opts->file, line, column,
-                          VIEW_FMT(name));
+        return errctx_set(b->err, ERR_INVALID, "%s:%d:%d: \"%.*s\" is not a valid label name", b->opts->file, line,
+                          column, VIEW_FMT(name));
     }
     *vec_push(&b->common) = (struct label){name, value};
     return 0;
@@ -218,7 +219,8 @@ static int json_targets(struct group_build *b, const json_t *list)
         if (!json_is_string(item) && !json_is_null(item)) {
             return bad_json(b, "targets: expected a list of strings");
         }
-        rc = add_target(b, json_is_null(item) ? VIEW("") : view_make(json_string_value(item), json_string_length(item)));
+        rc =
+            add_target(b, json_is_null(item) ? VIEW("") : view_make(json_string_value(item), json_string_length(item)));
     }
     return rc;
 }
@@ -235,7 +237,8 @@ static int json_labels(struct group_build *b, json_t *map)
         if (!json_is_string(value) && !json_is_null(value)) {
             return bad_json(b, "labels: expected an object of strings");
         }
-        struct view text = json_is_null(value) ? VIEW("") : view_make(json_string_value(value), json_string_length(value));
+        struct view text =
+            json_is_null(value) ? VIEW("") : view_make(json_string_value(value), json_string_length(value));
         int rc = add_label(b, view_of(name), text, 1, 1);
         if (rc != 0) {
             return errctx_prefix(b->err, rc, "group %zu", b->groups.len);
@@ -249,17 +252,19 @@ static int json_group(struct group_build *b, json_t *group)
     const char *key;
     json_t *value;
     if (json_is_null(group)) {
-        return errctx_set(b->err, ERR_INVALID, "%s: nil target group item found (index %zu)", b->opts->file, b->groups.len);
+        return errctx_set(b->err, ERR_INVALID, "%s: nil target group item found (index %zu)", b->opts->file,
+                          b->groups.len);
     }
     if (!json_is_object(group)) {
         return bad_json(b, "expected an object with targets and labels");
     }
     json_object_foreach(group, key, value)
     {
-        int rc = strcasecmp(key, "targets") == 0  ? json_targets(b, value)
-                 : strcasecmp(key, "labels") == 0 ? json_labels(b, value)
-                                                  : errctx_set(b->err, ERR_INVALID, "%s: group %zu: unknown field \"%.64s\"",
-                                                               b->opts->file, b->groups.len, key);
+        int rc = strcasecmp(key, "targets") == 0 ? json_targets(b, value)
+                 : strcasecmp(key, "labels") == 0
+                     ? json_labels(b, value)
+                     : errctx_set(b->err, ERR_INVALID, "%s: group %zu: unknown field \"%.64s\"", b->opts->file,
+                                  b->groups.len, key);
         if (rc != 0) {
             return rc;
         }
@@ -287,7 +292,8 @@ static struct view repair_utf8(struct view text, char **ret_copy)
     return view_make(*ret_copy, len);
 }
 
-int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret, struct errctx *err)
+int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret,
+                         struct errctx *err)
 {
     struct group_build b = {.opts = opts, .err = err};
     char *copy;

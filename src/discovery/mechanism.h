@@ -1,5 +1,5 @@
-/* The seam of service discovery: one row per mechanism, target groups out. Mechanisms run on the control loop and never block.
- * A mechanism keeps its last good groups on failure; one bad entry costs one entry. */
+/* The seam of service discovery: one row per mechanism, target groups out. Mechanisms run on the control loop and never
+ * block. A mechanism keeps its last good groups on failure; one bad entry costs one entry. */
 #ifndef KVASS_DISCOVERY_MECHANISM_H
 #define KVASS_DISCOVERY_MECHANISM_H
 
@@ -7,8 +7,8 @@
 #include "configgen/promconf.h"
 #include "net/http_client.h"
 
-/* A set of targets under one source; immutable, refcounted. A new group of the same source replaces the old one; one without
- * targets deletes it. */
+/* A set of targets under one source; immutable, refcounted. A new group of the same source replaces the old one; one
+ * without targets deletes it. */
 struct target_group {
     _Atomic unsigned refs;
     char *source;
@@ -46,8 +46,8 @@ struct discoverer; /* a running instance, private to its mechanism */
 
 struct mechanism {
     const char *key; /* "file_sd_configs" */
-    /* conf: the list item (static_configs: the whole list), valid during the call only, as env and sink are (copy what is kept). Errors
-     * in conf are ERR_INVALID with file:line:column. The sink is called from start at the earliest. */
+    /* conf: the list item (static_configs: the whole list), valid during the call only, as env and sink are (copy what
+     * is kept). Errors in conf are ERR_INVALID with file:line:column. The sink is called from start at the earliest. */
     int (*start)(const struct discovery_env *env, const char *file, const struct yaml_node *conf,
                  const struct discovery_sink *sink, struct discoverer **ret, struct errctx *err);
     void (*stop)(struct discoverer *d); /* no sink call afterwards */
@@ -62,8 +62,8 @@ extern const struct mechanism mechanism_static, mechanism_file;
 const struct mechanism *mechanism_find(const char *key);
 const struct mechanism *mechanism_at(size_t i); /* NULL behind the last; for listings */
 
-/* Adds a row from a room to the right of this one (k8s); main calls it before any thread exists. m must be static. At most
- * MECHANISM_ADDED_MAX rows. */
+/* Adds a row from a room to the right of this one (k8s); main calls it before any thread exists. m must be static. At
+ * most MECHANISM_ADDED_MAX rows. */
 #define MECHANISM_ADDED_MAX 16
 void mechanism_register(const struct mechanism *m);
 

@@ -30,8 +30,8 @@ static void report(struct provider *p, const char *message)
     uint64_t suppressed;
     metric_add(METRIC_DISCOVERY_REFRESH_FAILURES, 1, p->job->name);
     if (log_limit_pass(&p->error_limit, timebase_monotonic_ms(), ERROR_LOG_INTERVAL_MS, &suppressed)) {
-        log_warn(NULL, "discover targets", "job", p->job->name, "mechanism", p->mechanism->key, "err", message, "suppressed",
-                 log_num((int64_t)suppressed), "action", "keep the last good list");
+        log_warn(NULL, "discover targets", "job", p->job->name, "mechanism", p->mechanism->key, "err", message,
+                 "suppressed", log_num((int64_t)suppressed), "action", "keep the last good list");
     }
 }
 
@@ -86,8 +86,8 @@ int provider_new(const struct discovery_env *env, struct promconf *conf, const s
 {
     const struct mechanism *m = mechanism_find(sd->key);
     if (m == NULL) {
-        return errctx_set(err, ERR_UNSUPPORTED, "%s:%d:%d: job '%s': %s: unknown service discovery mechanism", job->file,
-                          sd->node->line, sd->node->column, job->name, sd->key);
+        return errctx_set(err, ERR_UNSUPPORTED, "%s:%d:%d: job '%s': %s: unknown service discovery mechanism",
+                          job->file, sd->node->line, sd->node->column, job->name, sd->key);
     }
     struct provider *p = mem_calloc(1, sizeof(*p));
     const struct discovery_sink sink = {.on_groups = on_groups, .on_error = on_error, .on_ok = on_ok, .data = p};

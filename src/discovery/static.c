@@ -10,8 +10,8 @@ struct discoverer {
     const struct mechanism *mechanism;
 };
 
-static int read_list(const char *file, enum prometheus_major major, const struct yaml_node *conf, struct group_list *ret,
-                     struct errctx *err)
+static int read_list(const char *file, enum prometheus_major major, const struct yaml_node *conf,
+                     struct group_list *ret, struct errctx *err)
 {
     const struct group_list_options opts = {.file = file, .major = major};
     return group_list_from_yaml(&opts, conf, ret, err);

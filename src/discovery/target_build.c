@@ -1,11 +1,11 @@
 /* Targets from groups, step by step as Prometheus does it (scrape/target.go).
  *
- * Per target: own labels, then group labels it lacks, then the job's defaults and params; relabel; check the address, the
- * two durations and the values; complete the port (2.x) and `instance`; drop __meta_*. Then, per job: equal hashes are one
- * target, and target_limit counts what is left. A bad target costs itself only and keeps Prometheus' own words.
+ * Per target: own labels, then group labels it lacks, then the job's defaults and params; relabel; check the address,
+ * the two durations and the values; complete the port (2.x) and `instance`; drop __meta_*. Then, per job: equal hashes
+ * are one target, and target_limit counts what is left. A bad target costs itself only and keeps Prometheus' own words.
  *
- * One builder, one arena and one dictionary of names serve all targets of a build. The result must not depend on the order of the groups, so it is
- * sorted before duplicates are told apart. */
+ * One builder, one arena and one dictionary of names serve all targets of a build. The result must not depend on the
+ * order of the groups, so it is sorted before duplicates are told apart. */
 #include "discovery/target_build.h"
 #include "base/duration.h"
 #include "base/mem.h"

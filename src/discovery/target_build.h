@@ -1,5 +1,5 @@
-/* From target groups to targets, as Prometheus does it (scrape/target.go, 2.42 and 3.x): populate labels, relabel, validate,
- * complete, deduplicate. Pure. */
+/* From target groups to targets, as Prometheus does it (scrape/target.go, 2.42 and 3.x): populate labels, relabel,
+ * validate, complete, deduplicate. Pure. */
 #ifndef KVASS_DISCOVERY_TARGET_BUILD_H
 #define KVASS_DISCOVERY_TARGET_BUILD_H
 
@@ -23,7 +23,8 @@ struct built_job {
 };
 
 /* groups in any order; the result does not depend on it: items are sorted by (state, hash, discovered labels).
- * rules: compiled relabel_configs of the job (NULL = none). target_limit: above it every target of the job is OVER_LIMIT. */
+ * rules: compiled relabel_configs of the job (NULL = none). target_limit: above it every target of the job is
+ * OVER_LIMIT. */
 void target_build(const struct job_conf *job, enum prometheus_major major, const struct relabel_rules *rules,
                   struct target_group *const *groups, size_t group_count, struct built_job *ret);
 void built_job_done(struct built_job *b);

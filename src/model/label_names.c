@@ -1,11 +1,12 @@
 /* Dictionaries of label names.
  *
- * A discovered pod has twenty labels whose names are longer than their values and the same for every pod of the job. So a build
- * numbers the names it meets and its sets keep numbers. A dictionary belongs to one build: names are never taken out, and when
- * the last set of the build is gone it goes too, so that names which targets choose cannot pile up.
+ * A discovered pod has twenty labels whose names are longer than their values and the same for every pod of the job. So
+ * a build numbers the names it meets and its sets keep numbers. A dictionary belongs to one build: names are never
+ * taken out, and when the last set of the build is gone it goes too, so that names which targets choose cannot pile up.
  *
- * Names live in an arena and never move; most look-ups see a name at an address seen before (a literal, a name of this dictionary),
- * which a small cache answers without hashing. An address is only trusted with equal bytes: callers reuse memory. */
+ * Names live in an arena and never move; most look-ups see a name at an address seen before (a literal, a name of this
+ * dictionary), which a small cache answers without hashing. An address is only trusted with equal bytes: callers reuse
+ * memory. */
 #include "model/label_names.h"
 #include "base/hash.h"
 #include "base/hashmap.h"

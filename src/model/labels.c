@@ -1,9 +1,9 @@
 /* Label sets.
  *
- * A finished set is one allocation: a header, 16 bytes a label (offsets and lengths), then the strings, each followed by
- * a NUL so that a value can be handed to C interfaces. Sets are made once per discovered target and then only read, by
- * many threads, so they are immutable and carry an atomic reference count; 100,000 targets with thirty labels each are
- * the usual size, which is why there are no pointers inside.
+ * A finished set is one allocation: a header, 16 bytes a label (offsets and lengths), then the strings, each followed
+ * by a NUL so that a value can be handed to C interfaces. Sets are made once per discovered target and then only read,
+ * by many threads, so they are immutable and carry an atomic reference count; 100,000 targets with thirty labels each
+ * are the usual size, which is why there are no pointers inside.
  *
  * The builder is a sorted array of borrowed strings: sets are small, so a binary search and a memmove beat any map, and
  * relabelling works on it in place. Building never allocates a string.
@@ -20,8 +20,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* Offsets from the start of the strings; with a dictionary name_at is the name's number. */
 struct packed_label {
-    uint32_t name_at, name_len, value_at, value_len; /* offsets from the start of the strings; name_at may be a dictionary's number */
+    uint32_t name_at, name_len, value_at, value_len;
 };
 
 struct labels {
@@ -46,7 +47,8 @@ struct label labels_at(const struct labels *l, size_t i)
     invariant(i < l->count);
     const char *strings = strings_of(l);
     const struct packed_label *p = &l->items[i];
-    struct view name = l->names != NULL ? label_names_at(l->names, p->name_at) : view_make(strings + p->name_at, p->name_len);
+    struct view name =
+        l->names != NULL ? label_names_at(l->names, p->name_at) : view_make(strings + p->name_at, p->name_len);
     return (struct label){name, view_make(strings + p->value_at, p->value_len)};
 }
 

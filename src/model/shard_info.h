@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 enum shard_health {
-    SHARD_HEALTH_UNKNOWN,     /* not heard of yet */
-    SHARD_HEALTH_STARTING,    /* exists, not ready (start, WAL replay, restart back-off) */
+    SHARD_HEALTH_UNKNOWN,  /* not heard of yet */
+    SHARD_HEALTH_STARTING, /* exists, not ready (start, WAL replay, restart back-off) */
     SHARD_HEALTH_READY,
     SHARD_HEALTH_UNREACHABLE, /* was known, does not answer */
 };
@@ -16,15 +16,15 @@ const char *shard_health_name(enum shard_health h); /* "unknown", "starting", "r
 
 struct shard_info {
     enum shard_health health;
-    uint64_t head_series;     /* in Prometheus' head; 0 until known */
-    uint64_t process_series;  /* sum of scraped over its targets */
-    int64_t idle_since_ms;    /* realtime; 0 = not idle */
-    int64_t last_seen_ms;     /* realtime of the last good answer */
-    uint64_t generation;      /* of the assignment it acknowledged (written, and reload done where one was needed) */
+    uint64_t head_series;    /* in Prometheus' head; 0 until known */
+    uint64_t process_series; /* sum of scraped over its targets */
+    int64_t idle_since_ms;   /* realtime; 0 = not idle */
+    int64_t last_seen_ms;    /* realtime of the last good answer */
+    uint64_t generation;     /* of the assignment it acknowledged (written, and reload done where one was needed) */
     uint64_t epoch;
     uint64_t config_generation; /* configuration it runs */
     char config_hash[65];
-    char error[256];          /* last failure, "" when none */
+    char error[256]; /* last failure, "" when none */
 };
 
 #endif

@@ -70,9 +70,9 @@ const char *shard_health_name(enum shard_health h)
 }
 
 static const char *const LEDGER_NAMES[LEDGER_STATE_COUNT] = {
-    [LEDGER_EXPLORING] = "exploring",     [LEDGER_PENDING] = "pending",         [LEDGER_ASSIGNED] = "assigned",
-    [LEDGER_IN_TRANSFER] = "in_transfer", [LEDGER_LEAVING] = "leaving",         [LEDGER_UNREACHABLE] = "unreachable",
-    [LEDGER_TOO_BIG] = "too_big",         [LEDGER_OVER_LIMIT] = "over_limit",   [LEDGER_DUPLICATE] = "duplicate",
+    [LEDGER_EXPLORING] = "exploring",     [LEDGER_PENDING] = "pending",       [LEDGER_ASSIGNED] = "assigned",
+    [LEDGER_IN_TRANSFER] = "in_transfer", [LEDGER_LEAVING] = "leaving",       [LEDGER_UNREACHABLE] = "unreachable",
+    [LEDGER_TOO_BIG] = "too_big",         [LEDGER_OVER_LIMIT] = "over_limit", [LEDGER_DUPLICATE] = "duplicate",
     [LEDGER_INVALID] = "invalid",         [LEDGER_DROPPED] = "dropped",
 };
 

@@ -12,14 +12,14 @@ const char *target_health_name(enum target_health health); /* "unknown", "up", "
 
 struct target_status {
     enum target_health health;
-    int64_t last_scrape_ms;     /* realtime; 0 = never */
+    int64_t last_scrape_ms; /* realtime; 0 = never */
     int64_t last_duration_us;
-    uint64_t series;            /* mean of the last three good scrapes, after metric relabelling */
-    uint64_t scraped;           /* last good scrape, before metric relabelling */
-    uint64_t history[3];        /* newest first; series is their mean */
+    uint64_t series;     /* mean of the last three good scrapes, after metric relabelling */
+    uint64_t scraped;    /* last good scrape, before metric relabelling */
+    uint64_t history[3]; /* newest first; series is their mean */
     uint32_t history_len;
-    uint32_t scrapes;           /* attempts since this shard loaded the assignment */
-    uint32_t good_scrapes;      /* successes among them */
+    uint32_t scrapes;             /* attempts since this shard loaded the assignment */
+    uint32_t good_scrapes;        /* successes among them */
     char error[SCRAPE_ERROR_MAX]; /* of the last scrape; "" when up */
 };
 

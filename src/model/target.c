@@ -1,9 +1,9 @@
 /* Targets: identity and scrape URL.
  *
- * The identity is that of Kvass 0.3, bit for bit, so that answers of its sidecars are understood: XXH64 over the labels,
- * printed in decimal with at least 16 digits, then the URL, through FNV-1a 64. The URL is what Go's net/url prints for
- * Prometheus' own url.URL value; target_url follows its escaping rules for host, path and query, because the proxy
- * compares it with what Prometheus asks for.
+ * The identity is that of Kvass 0.3, bit for bit, so that answers of its sidecars are understood: XXH64 over the
+ * labels, printed in decimal with at least 16 digits, then the URL, through FNV-1a 64. The URL is what Go's net/url
+ * prints for Prometheus' own url.URL value; target_url follows its escaping rules for host, path and query, because the
+ * proxy compares it with what Prometheus asks for.
  *
  * A target must never be changed after target_new: workers read it without a lock. */
 #include "model/target.h"

@@ -1,9 +1,10 @@
-/* A target: what is left of a discovered one after relabelling. Immutable, refcounted, shared by rounds, shards and workers.
+/* A target: what is left of a discovered one after relabelling. Immutable, refcounted, shared by rounds, shards and
+ * workers.
  *
- * Identity (DESIGN.md 9, the definition of Kvass 0.3): hash = FNV-1a 64 over (decimal text `%016d` of the label hash, then the
- * scrape URL); labels are those after relabelling, `__*` included, `__meta_*` not, `__scrape_interval__` and
- * `__scrape_timeout__` left out when equal to the job's. The key in memory is (job, hash). place_key = hash of (job, URL)
- * carries shard affinity and load history across label edits. */
+ * Identity (DESIGN.md 9, the definition of Kvass 0.3): hash = FNV-1a 64 over (decimal text `%016d` of the label hash,
+ * then the scrape URL); labels are those after relabelling, `__*` included, `__meta_*` not, `__scrape_interval__` and
+ * `__scrape_timeout__` left out when equal to the job's. The key in memory is (job, hash). place_key = hash of (job,
+ * URL) carries shard affinity and load history across label edits. */
 #ifndef KVASS_MODEL_TARGET_H
 #define KVASS_MODEL_TARGET_H
 
@@ -21,8 +22,8 @@ struct target {
     int64_t interval_ms, timeout_ms;
 };
 
-/* Takes over the references to labels and discovered (may be NULL) and copies url. job_interval_ms and job_timeout_ms are the job's own,
- * for the identity rule. */
+/* Takes over the references to labels and discovered (may be NULL) and copies url. job_interval_ms and job_timeout_ms
+ * are the job's own, for the identity rule. */
 struct target *target_new(const char *job_interned, struct labels *labels, struct labels *discovered, const char *url,
                           int64_t interval_ms, int64_t timeout_ms, int64_t job_interval_ms, int64_t job_timeout_ms);
 
@@ -41,8 +42,8 @@ uint64_t target_place_key(const char *job, const char *url);
 uint64_t target_key_hash(const char *job_interned, uint64_t hash);
 
 /* The scrape URL of a label set: __scheme__, __address__, __metrics_path__, __param_*, over the job's params, as
- * Prometheus builds it (Go url.URL and url.Values.Encode: keys sorted, + for space). params: pairs, `param_count` of them,
- * name repeated for several values; a label __param_k replaces the first value of k. Result is malloc'd. */
+ * Prometheus builds it (Go url.URL and url.Values.Encode: keys sorted, + for space). params: pairs, `param_count` of
+ * them, name repeated for several values; a label __param_k replaces the first value of k. Result is malloc'd. */
 char *target_url(const struct labels *labels, const struct label *params, size_t param_count);
 
 #endif

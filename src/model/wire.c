@@ -1,9 +1,10 @@
 /* Writing the API's JSON, and the first step of reading it.
  *
- * Hashes are full unsigned 64-bit numbers on this wire, half of them beyond what jansson's signed integers hold. So output never
- * goes through jansson, and input passes quote_integers first: a number of 19 or more digits comes out between quotes. It copies
- * everything else as it is, knows strings and escapes, and leaves alone what is no plain positive integer, so that a text which
- * is not JSON does not become JSON. Positions in messages are those of the original text. */
+ * Hashes are full unsigned 64-bit numbers on this wire, half of them beyond what jansson's signed integers hold. So
+ * output never goes through jansson, and input passes quote_integers first: a number of 19 or more digits comes out
+ * between quotes. It copies everything else as it is, knows strings and escapes, and leaves alone what is no plain
+ * positive integer, so that a text which is not JSON does not become JSON. Positions in messages are those of the
+ * original text. */
 #include "model/wire.h"
 #include "base/timebase.h"
 #include "base/vec.h"
@@ -56,8 +57,8 @@ static void put_number(struct quoting *q, size_t from, size_t to)
     while (from + digits < to && is_digit(q->in.base[from + digits])) {
         digits++;
     }
-    bool quote = digits >= QUOTED_DIGITS_MIN && from + digits == to && q->in.base[from] != '0' &&
-                 !is_key_or_fraction(q->in, to);
+    bool quote =
+        digits >= QUOTED_DIGITS_MIN && from + digits == to && q->in.base[from] != '0' && !is_key_or_fraction(q->in, to);
     if (quote) {
         *vec_push(&q->inserted) = q->out->len;
         bytes_append_char(q->out, '"');

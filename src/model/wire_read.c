@@ -121,7 +121,8 @@ int wire_read_labels(const json_t *object, struct labels **ret, struct errctx *e
             rc = errctx_set(err, ERR_INVALID, "label '%.64s': expected a string", name);
             break;
         }
-        *vec_push(&items) = (struct label){view_of(name), view_make(json_string_value(value), json_string_length(value))};
+        *vec_push(&items) =
+            (struct label){view_of(name), view_make(json_string_value(value), json_string_length(value))};
     }
     if (rc == 0) {
         *ret = labels_make(items.items, items.len);
@@ -183,7 +184,8 @@ static int read_job(const char *name, const json_t *list, struct target_list *to
         return errctx_set(err, ERR_INVALID, "job '%.64s': expected a list of targets", name);
     }
     if (strlen(name) > JOB_NAME_BYTES_MAX) {
-        return errctx_set(err, ERR_LIMIT, "job name of %zu bytes; at most %d are accepted", strlen(name), JOB_NAME_BYTES_MAX);
+        return errctx_set(err, ERR_LIMIT, "job name of %zu bytes; at most %d are accepted", strlen(name),
+                          JOB_NAME_BYTES_MAX);
     }
     const char *job = intern(name);
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -202,7 +204,9 @@ static int read_jobs(const json_t *jobs, struct assignment **ret, size_t *ret_co
     const char *name;
     json_t *list;
     struct target_list all = {0};
-    int rc = jobs == NULL || json_is_null(jobs) || json_is_object(jobs) ? 0 : wrong_type(err, "Targets", "an object of lists");
+    int rc = jobs == NULL || json_is_null(jobs) || json_is_object(jobs)
+                 ? 0
+                 : wrong_type(err, "Targets", "an object of lists");
     if (rc == 0 && json_object_size(jobs) > JOBS_MAX) {
         rc = errctx_set(err, ERR_LIMIT, "%zu jobs; at most %d are accepted", json_object_size(jobs), JOBS_MAX);
     }
@@ -300,7 +304,8 @@ static int read_scrapes(const json_t *object, struct target_status *s, struct er
     return rc;
 }
 
-int wire_read_status(const json_t *object, enum assignment_state *ret_state, struct target_status *ret, struct errctx *err)
+int wire_read_status(const json_t *object, enum assignment_state *ret_state, struct target_status *ret,
+                     struct errctx *err)
 {
     struct target_status s = {0};
     enum assignment_state state = ASSIGNMENT_ASSIGNED;

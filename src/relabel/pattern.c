@@ -1,12 +1,11 @@
 /* Anchored patterns.
  *
- * Most rules use (.*), .+, foo, foo|bar or foo.*: for these a comparison does what the engine would, twenty times faster,
- * and a literal alternation of thousands of names costs a binary search instead of a large automaton. Two fast forms:
- *   alternation: literals only, perhaps all in one group;
- *   wildcards: literals with greedy .* or .+ between them, each perhaps a group. Right to left, every literal is taken
- *   at its last possible place, which is exactly the leftmost-greedy split.
- * Whatever does not fit one of them to the letter goes to libre2. The fast forms must never differ from it: the unit
- * test and the fuzzer run both and compare. */
+ * Most rules use (.*), .+, foo, foo|bar or foo.*: for these a comparison does what the engine would, twenty times
+ * faster, and a literal alternation of thousands of names costs a binary search instead of a large automaton. Two fast
+ * forms: alternation: literals only, perhaps all in one group; wildcards: literals with greedy .* or .+ between them,
+ * each perhaps a group. Right to left, every literal is taken at its last possible place, which is exactly the
+ * leftmost-greedy split. Whatever does not fit one of them to the letter goes to libre2. The fast forms must never
+ * differ from it: the unit test and the fuzzer run both and compare. */
 #include "relabel/pattern.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -130,8 +129,8 @@ static bool take_wildcard(struct reader *r, struct wildcard *ret)
         size_t min;
         bool is_captured;
     } TOKENS[] = {
-        {{".*", 2}, 0, false},     {{".+", 2}, 1, false},     {{"(.*)", 4}, 0, true},
-        {{"(.+)", 4}, 1, true},    {{"(?:.*)", 6}, 0, false}, {{"(?:.+)", 6}, 1, false},
+        {{".*", 2}, 0, false},  {{".+", 2}, 1, false},     {{"(.*)", 4}, 0, true},
+        {{"(.+)", 4}, 1, true}, {{"(?:.*)", 6}, 0, false}, {{"(?:.+)", 6}, 1, false},
     };
     for (size_t i = 0; i < sizeof(TOKENS) / sizeof(TOKENS[0]); i++) {
         if (take(r, TOKENS[i].text)) {
@@ -370,8 +369,8 @@ bool pattern_match(const struct pattern *p, struct view text, struct view *group
 }
 
 /* Only a pattern with unbalanced parentheses, such as a)|(?:b, matches less than the whole text. */
-static struct view replace_parts(const struct pattern *p, const struct template *t, struct view text, struct view *groups,
-                                 size_t count, struct arena *arena, size_t max_bytes)
+static struct view replace_parts(const struct pattern *p, const struct template *t, struct view text,
+                                 struct view *groups, size_t count, struct arena *arena, size_t max_bytes)
 {
     struct bytes out;
     size_t copied = 0, search = 0;
@@ -392,8 +391,8 @@ static struct view replace_parts(const struct pattern *p, const struct template 
     return made;
 }
 
-struct view pattern_replace_all(const struct pattern *p, const struct template *t, struct view text, struct arena *arena,
-                                size_t max_bytes)
+struct view pattern_replace_all(const struct pattern *p, const struct template *t, struct view text,
+                                struct arena *arena, size_t max_bytes)
 {
     size_t needed = template_groups_needed(t), count = needed > 1 ? needed : 1;
     struct view on_stack[16], *groups = on_stack;

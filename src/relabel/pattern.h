@@ -20,7 +20,8 @@ void pattern_free(struct pattern *p); /* NULL is fine */
 bool pattern_is_fast(const struct pattern *p);
 size_t pattern_group_count(const struct pattern *p); /* capturing groups */
 
-/* Does it match text (all of it, by its anchors)? groups[0..count) as in re2_shim.h; count may be 0. Invalid UTF-8 in text counts as U+FFFD. */
+/* Does it match text (all of it, by its anchors)? groups[0..count) as in re2_shim.h; count may be 0. Invalid UTF-8 in
+ * text counts as U+FFFD. */
 bool pattern_match(const struct pattern *p, struct view text, struct view *groups, size_t count);
 
 /* Name of capturing group `group` (from 1); empty when it has none. */
@@ -29,7 +30,7 @@ struct view pattern_group_name(const struct pattern *p, size_t group);
 struct template;
 
 /* Go's ReplaceAllString on text; {NULL, 0} when it does not match at all or the result is longer than max_bytes. */
-struct view pattern_replace_all(const struct pattern *p, const struct template *t, struct view text, struct arena *arena,
-                                size_t max_bytes);
+struct view pattern_replace_all(const struct pattern *p, const struct template *t, struct view text,
+                                struct arena *arena, size_t max_bytes);
 
 #endif

@@ -9,14 +9,16 @@
 
 #define PATTERN_DEPTH_MAX 1000
 
-/* Names of capturing groups in order of their opening parenthesis: names[i] belongs to group i + 1, empty when unnamed. */
+/* Names of capturing groups in order of their opening parenthesis: names[i] belongs to group i + 1, empty when unnamed.
+ */
 struct pattern_names {
     struct view *items;
     size_t count;
 };
 
-/* Appends to out the anchored form, ^(?:RE)$ or ^(?s:RE)$ by version, in libre2's language; named groups become plain ones (Go
- * allows a name twice, libre2 does not) and are listed in *ret, whose memory is arena's. ERR_INVALID in Go's words. */
+/* Appends to out the anchored form, ^(?:RE)$ or ^(?s:RE)$ by version, in libre2's language; named groups become plain
+ * ones (Go allows a name twice, libre2 does not) and are listed in *ret, whose memory is arena's. ERR_INVALID in Go's
+ * words. */
 int pattern_translate(struct arena *arena, struct view re, enum prometheus_major major, struct bytes *out,
                       struct pattern_names *ret, struct errctx *err) MUST_CHECK;
 

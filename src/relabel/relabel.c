@@ -27,7 +27,7 @@ struct rule {
     struct pattern *pattern;
     struct template *target, *replacement;
     size_t groups_needed;
-    bool is_target_fixed;        /* literal and valid: no check at run time */
+    bool is_target_fixed; /* literal and valid: no check at run time */
     uint64_t modulus;
 };
 
@@ -41,7 +41,8 @@ struct relabel_rules {
     EVP_MD *md5;                 /* NULL without hashmod */
 };
 
-static void compile_replace(struct arena *arena, struct rule *r, const struct relabel_spec *s, enum prometheus_major major)
+static void compile_replace(struct arena *arena, struct rule *r, const struct relabel_spec *s,
+                            enum prometheus_major major)
 {
     r->target = template_compile(arena, s->target_label, r->pattern);
     r->is_target_fixed = template_is_literal(r->target) &&
@@ -63,7 +64,6 @@ static int need_tools(struct relabel_rules *rules, enum relabel_action action, s
     }
     return 0;
 }
-
 
 static int compile_rule(struct relabel_rules *rules, struct rule *r, const struct relabel_spec *s, struct errctx *err)
 {
@@ -101,8 +101,8 @@ static bool decides_by_name_only(const struct rule *r)
            view_is(r->sources[0], "__name__");
 }
 
-int relabel_rules_compile(const struct relabel_spec *specs, size_t count, enum prometheus_major major, const char *where,
-                          struct relabel_rules **ret, struct errctx *err)
+int relabel_rules_compile(const struct relabel_spec *specs, size_t count, enum prometheus_major major,
+                          const char *where, struct relabel_rules **ret, struct errctx *err)
 {
     struct relabel_rules *rules = mem_calloc(1, sizeof(*rules));
     rules->arena = arena_new();
@@ -186,7 +186,8 @@ static struct view source_value(const struct rule *r, const struct labels_builde
     return view_make(out, len);
 }
 
-static void run_replace(const struct relabel_rules *rules, const struct rule *r, struct labels_builder *b, struct view value)
+static void run_replace(const struct relabel_rules *rules, const struct rule *r, struct labels_builder *b,
+                        struct view value)
 {
     struct view on_stack[16], *groups = on_stack;
     if (r->groups_needed > 16) {
@@ -210,7 +211,8 @@ static void run_replace(const struct relabel_rules *rules, const struct rule *r,
     }
 }
 
-static void run_hashmod(const struct relabel_rules *rules, const struct rule *r, struct labels_builder *b, struct view value)
+static void run_hashmod(const struct relabel_rules *rules, const struct rule *r, struct labels_builder *b,
+                        struct view value)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     uint64_t n = 0;
@@ -220,7 +222,8 @@ static void run_hashmod(const struct relabel_rules *rules, const struct rule *r,
     for (int i = 8; i < 16; i++) {
         n = n << 8 | digest[i];
     }
-    labels_builder_set(b, r->target_label, view_of(arena_printf(b->arena, "%llu", (unsigned long long)(n % r->modulus))));
+    labels_builder_set(b, r->target_label,
+                       view_of(arena_printf(b->arena, "%llu", (unsigned long long)(n % r->modulus))));
 }
 
 /* The names seen are those from before the rule; where two map to one, the last in name order wins, as in 2.42. */

@@ -1,5 +1,5 @@
-/* Relabelling as Prometheus does it (model/relabel.go; reference in docs/): rules run in order on a label set; RE2 semantics.
- * Pure: no clock, no I/O, no logging. */
+/* Relabelling as Prometheus does it (model/relabel.go; reference in docs/): rules run in order on a label set; RE2
+ * semantics. Pure: no clock, no I/O, no logging. */
 #ifndef KVASS_RELABEL_RELABEL_H
 #define KVASS_RELABEL_RELABEL_H
 
@@ -44,9 +44,10 @@ const char *relabel_action_name(enum relabel_action action);
 /* Compiled rules. A set is used by one thread at a time (RE2's DFA takes a mutex): each worker compiles its own. */
 struct relabel_rules;
 
-/* Validates and compiles; specs are copied. A message names the rule: "relabel_configs[2]: ..." uses `where` as its prefix. */
-int relabel_rules_compile(const struct relabel_spec *specs, size_t count, enum prometheus_major major, const char *where,
-                          struct relabel_rules **ret, struct errctx *err) MUST_CHECK;
+/* Validates and compiles; specs are copied. A message names the rule: "relabel_configs[2]: ..." uses `where` as its
+ * prefix. */
+int relabel_rules_compile(const struct relabel_spec *specs, size_t count, enum prometheus_major major,
+                          const char *where, struct relabel_rules **ret, struct errctx *err) MUST_CHECK;
 void relabel_rules_free(struct relabel_rules **rules);
 size_t relabel_rules_count(const struct relabel_rules *rules); /* NULL counts 0 */
 
@@ -57,8 +58,8 @@ size_t relabel_rules_count(const struct relabel_rules *rules); /* NULL counts 0 
 /* Runs the rules on b (whose arena takes new strings; b also borrows from the rules). False when the set is dropped. */
 bool relabel_process(const struct relabel_rules *rules, struct labels_builder *b);
 
-/* True when every rule decides only by __name__ and changes nothing (keep, drop, on source_labels [__name__]): then the verdict
- * can be remembered per metric name. */
+/* True when every rule decides only by __name__ and changes nothing (keep, drop, on source_labels [__name__]): then the
+ * verdict can be remembered per metric name. */
 bool relabel_rules_name_only(const struct relabel_rules *rules);
 
 /* Verdict for a name, for rule sets of that kind. */

@@ -113,13 +113,15 @@ static bool is_target_valid(const struct relabel_spec *s, enum prometheus_major 
     return s->action == RELABEL_HASHMOD ? is_legacy_name(s->target_label) : is_name_template(s->target_label);
 }
 
-static int check_target(const struct relabel_spec *s, enum prometheus_major major, const char *action, struct errctx *err)
+static int check_target(const struct relabel_spec *s, enum prometheus_major major, const char *action,
+                        struct errctx *err)
 {
     if (!needs_target(s->action)) {
         return 0;
     }
     if (s->target_label.len == 0) {
-        return errctx_set(err, ERR_INVALID, "relabel configuration for %s action requires 'target_label' value", action);
+        return errctx_set(err, ERR_INVALID, "relabel configuration for %s action requires 'target_label' value",
+                          action);
     }
     if (!is_target_valid(s, major)) {
         return errctx_set(err, ERR_INVALID, "\"%.*s\" is invalid 'target_label' for %s action",

@@ -15,7 +15,8 @@ struct piece {
     size_t group_count;
 };
 
-struct template {
+struct template
+{
     struct piece *items;
     size_t count, groups_needed;
 };

@@ -1,7 +1,8 @@
-/* Rules and labels from bytes: processing keeps a label set a label set, and a fast pattern never differs from the engine.
+/* Rules and labels from bytes: processing keeps a label set a label set, and a fast pattern never differs from the
+ * engine.
  *
- * Lines; \x01 stands for a line feed inside one. "l NAME=VALUE" is a label, "r ACTION<tab>SOURCES<tab>REGEX<tab>TARGET<tab>
- * REPLACEMENT<tab>MODULUS" a rule (sources parted by commas). */
+ * Lines; \x01 stands for a line feed inside one. "l NAME=VALUE" is a label, "r
+ * ACTION<tab>SOURCES<tab>REGEX<tab>TARGET<tab> REPLACEMENT<tab>MODULUS" a rule (sources parted by commas). */
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "base/vec.h"

@@ -1,6 +1,6 @@
 /* Any bytes as an answer or body of the API: whatever reads as a target list reads back the same after writing. */
-#include "model/wire.h"
 #include "base/invariant.h"
+#include "model/wire.h"
 
 #include <stdlib.h>
 
@@ -13,7 +13,8 @@ static void check_same(const struct assignment *a, const struct assignment *b)
     invariant(strcmp(a->target->url, b->target->url) == 0 && a->target->interval_ms == b->target->interval_ms);
 }
 
-/* Two jobs whose lists are both written under one key would be read as one: keys are distinct, so order is all that matters. */
+/* Two jobs whose lists are both written under one key would be read as one: keys are distinct, so order is all that
+ * matters. */
 static void round_trip(const struct assignment *items, size_t count)
 {
     struct bytes out;

@@ -1,5 +1,5 @@
-/* File discovery on real files: first read, changes seen by inotify, failures that keep the last list, vanished files, folders
- * that come later; and static lists. Every wait is bounded. */
+/* File discovery on real files: first read, changes seen by inotify, failures that keep the last list, vanished files,
+ * folders that come later; and static lists. Every wait is bounded. */
 #include "base/files.h"
 #include "base/mem.h"
 #include "base/timebase.h"
@@ -8,8 +8,10 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -231,10 +233,10 @@ static void test_conf_refused(void **state)
 {
     (void)state;
     static const char *const CASES[][2] = {
-        {"{}", "at least one path"},          {"{files: []}", "at least one path"},
-        {"{files: [a.txt]}", "not valid"},    {"{files: ['*/a.json']}", "not valid"},
-        {"{files: a.json}", "a list"},        {"{files: [a.json], x: 1}", "conf.yml:1:19: file_sd_configs: expected"},
-        {"{files: [[a]]}", "not valid"},      {"{files: [a.json], refresh_interval: 1.5s}", "not a valid duration"},
+        {"{}", "at least one path"},           {"{files: []}", "at least one path"},
+        {"{files: [a.txt]}", "not valid"},     {"{files: ['*/a.json']}", "not valid"},
+        {"{files: a.json}", "a list"},         {"{files: [a.json], x: 1}", "conf.yml:1:19: file_sd_configs: expected"},
+        {"{files: [[a]]}", "not valid"},       {"{files: [a.json], refresh_interval: 1.5s}", "not a valid duration"},
         {"[a.json]", "conf.yml:1:1: file_sd"},
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
@@ -252,7 +254,8 @@ static void test_static(void **state)
 {
     (void)state;
     struct errctx err = ERRCTX_INIT;
-    assert_int_equal(begin(&mechanism_static, "[{targets: [h:1, h:2], labels: {a: b}}, {}, {targets: [h:3]}]", NULL), 0);
+    assert_int_equal(begin(&mechanism_static, "[{targets: [h:1, h:2], labels: {a: b}}, {}, {targets: [h:3]}]", NULL),
+                     0);
     assert_int_equal(target_total(), 3);
     assert_int_equal(oks, 1);
     assert_string_equal(held.items[1]->source, "2");

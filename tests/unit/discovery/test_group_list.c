@@ -1,11 +1,13 @@
 /* Target lists as files spell them, in JSON and in YAML; the same refusals as promtool's. Paths of file discovery. */
-#include "discovery/group_list.h"
 #include "discovery/file_paths.h"
+#include "discovery/group_list.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -14,7 +16,8 @@
 static struct arena *arena;
 static const struct label EXTRA = {{"__meta_filepath", 15}, {"x", 1}};
 
-static int read_list(const char *text, bool is_json, enum prometheus_major major, struct group_list *ret, struct errctx *err)
+static int read_list(const char *text, bool is_json, enum prometheus_major major, struct group_list *ret,
+                     struct errctx *err)
 {
     const struct group_list_options opts = {.file = "x", .source = "s", .extra = &EXTRA, .major = major};
     if (is_json) {
@@ -48,10 +51,12 @@ static void check_list(const char *text, bool is_json)
 static void test_forms(void **state)
 {
     (void)state;
-    check_list("[{\"targets\":[\"h:1\",\"1\",null],\"labels\":{\"a\":\"b\",\"n\":null,\"__meta_filepath\":\"own\"}},{\"targets\":null},"
+    check_list("[{\"targets\":[\"h:1\",\"1\",null],\"labels\":{\"a\":\"b\",\"n\":null,\"__meta_filepath\":\"own\"}},{"
+               "\"targets\":null},"
                "{\"LABELS\":{\"a\":\"b\"},\"Targets\":[]}]",
                true);
-    check_list("- targets: [h:1, 1, ~]\n  labels: {a: b, n: , __meta_filepath: own}\n- targets:\n- labels: {a: b}\n", false);
+    check_list("- targets: [h:1, 1, ~]\n  labels: {a: b, n: , __meta_filepath: own}\n- targets:\n- labels: {a: b}\n",
+               false);
 }
 
 static void test_empty(void **state)
@@ -193,8 +198,12 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),       cmocka_unit_test(test_empty),           cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_names_of_3x), cmocka_unit_test(test_bad_utf8_in_json), cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_names_of_3x),
+        cmocka_unit_test(test_bad_utf8_in_json),
+        cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,12 +1,14 @@
 /* From groups to targets: defaults, params, ports, validation in Prometheus' words, duplicates, limit, order. */
-#include "discovery/target_build.h"
 #include "base/bytes.h"
 #include "base/intern.h"
+#include "discovery/target_build.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdlib.h>
@@ -16,8 +18,13 @@ static struct job_conf job;
 static int setup(void **state)
 {
     (void)state;
-    job = (struct job_conf){.name = intern("j"), .file = "f.yml", .base_dir = "", .interval_ms = 60000, .timeout_ms = 10000,
-                            .metrics_path = "/metrics", .scheme = "http"};
+    job = (struct job_conf){.name = intern("j"),
+                            .file = "f.yml",
+                            .base_dir = "",
+                            .interval_ms = 60000,
+                            .timeout_ms = 10000,
+                            .metrics_path = "/metrics",
+                            .scheme = "http"};
     return 0;
 }
 
@@ -50,7 +57,8 @@ static const char *text_of(const struct labels *l)
     buf[0] = '\0';
     for (size_t i = 0; i < labels_count(l); i++) {
         struct label at = labels_at(l, i);
-        len += (size_t)snprintf(buf + len, sizeof(buf) - len, "%s%.*s=%.*s", i > 0 ? "," : "", VIEW_FMT(at.name), VIEW_FMT(at.value));
+        len += (size_t)snprintf(buf + len, sizeof(buf) - len, "%s%.*s=%.*s", i > 0 ? "," : "", VIEW_FMT(at.name),
+                                VIEW_FMT(at.value));
     }
     return buf;
 }
@@ -73,9 +81,10 @@ static void test_defaults(void **state)
     struct built_job b = build(PROMETHEUS_2, "a=group,b=group,__meta_y=n", &t, 1);
     assert_int_equal(b.good, 1);
     assert_int_equal(b.items[0].state, LEDGER_PENDING);
-    assert_string_equal(text_of(b.items[0].discovered),
-                        "__address__=h,__meta_x=m,__meta_y=n,__metrics_path__=/metrics,__scheme__=http,__scrape_interval__=1m,"
-                        "__scrape_timeout__=10s,a=own,b=group,job=j");
+    assert_string_equal(
+        text_of(b.items[0].discovered),
+        "__address__=h,__meta_x=m,__meta_y=n,__metrics_path__=/metrics,__scheme__=http,__scrape_interval__=1m,"
+        "__scrape_timeout__=10s,a=own,b=group,job=j");
     assert_string_equal(text_of(b.items[0].target->labels),
                         "__address__=h:80,__metrics_path__=/metrics,__scheme__=http,__scrape_interval__=1m,"
                         "__scrape_timeout__=10s,a=own,b=group,instance=h:80,job=j");
@@ -92,8 +101,9 @@ static void test_defaults(void **state)
 static void test_overrides(void **state)
 {
     (void)state;
-    const char *t = "__address__=h:1,__scheme__=https,__metrics_path__=/p,__scrape_interval__=30s,__scrape_timeout__=5s,job=x,"
-                    "instance=i";
+    const char *t =
+        "__address__=h:1,__scheme__=https,__metrics_path__=/p,__scrape_interval__=30s,__scrape_timeout__=5s,job=x,"
+        "instance=i";
     struct built_job b = build(PROMETHEUS_2, "job=y", &t, 1);
     assert_string_equal(b.items[0].target->url, "https://h:1/p");
     assert_int_equal(b.items[0].target->interval_ms, 30000);
@@ -205,7 +215,8 @@ static void test_rules(void **state)
 static void test_duplicates(void **state)
 {
     (void)state;
-    const char *t[] = {"__address__=a,__meta_n=1", "__address__=a:80,__meta_n=2", "__address__=a,x=1", "__address__=a,__meta_n=3"};
+    const char *t[] = {"__address__=a,__meta_n=1", "__address__=a:80,__meta_n=2", "__address__=a,x=1",
+                       "__address__=a,__meta_n=3"};
     struct built_job b = build(PROMETHEUS_2, "", t, 4);
     assert_int_equal(b.good, 2);
     size_t duplicates = 0;
@@ -240,9 +251,11 @@ static void test_limit(void **state)
 static void test_order_does_not_matter(void **state)
 {
     (void)state;
-    const char *one[] = {"__address__=a", "__address__=b,__meta_m=1", "x=y"}, *two[] = {"__address__=b,__meta_m=0", "__address__=c/d"};
+    const char *one[] = {"__address__=a", "__address__=b,__meta_m=1", "x=y"},
+               *two[] = {"__address__=b,__meta_m=0", "__address__=c/d"};
     const char *one_back[] = {"x=y", "__address__=b,__meta_m=1", "__address__=a"};
-    struct target_group *g = group_of("0", "", one, 3), *h = group_of("1", "", two, 2), *r = group_of("0", "", one_back, 3);
+    struct target_group *g = group_of("0", "", one, 3), *h = group_of("1", "", two, 2),
+                        *r = group_of("0", "", one_back, 3);
     struct target_group *there[] = {g, h}, *back[] = {h, r};
     struct built_job a, b;
     target_build(&job, PROMETHEUS_2, NULL, there, 2, &a);

@@ -1,11 +1,14 @@
-/* Label sets: order, absent and empty values, last writer wins, packing, hashing, and the builder against a plain model. */
-#include "model/labels.h"
+/* Label sets: order, absent and empty values, last writer wins, packing, hashing, and the builder against a plain
+ * model. */
 #include "base/hash.h"
+#include "model/labels.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -26,7 +29,8 @@ static void assert_text(struct view v, const char *want)
 static void test_make(void **state)
 {
     (void)state;
-    struct label items[] = {pair("b", "2"), pair("a", "x"), pair("c", ""), pair("a", "1"), pair("bb", "3"), pair("b", "")};
+    struct label items[] = {pair("b", "2"), pair("a", "x"),  pair("c", ""),
+                            pair("a", "1"), pair("bb", "3"), pair("b", "")};
     struct labels *l = labels_make(items, 6);
     assert_int_equal(labels_count(l), 2);
     assert_text(labels_at(l, 0).name, "a");
@@ -56,7 +60,8 @@ static void test_equal(void **state)
     (void)state;
     struct label one[] = {pair("a", "1"), pair("b", "2")}, same[] = {pair("b", "2"), pair("a", "1")};
     struct label shifted[] = {pair("a", "1b"), pair("b", "2")}, fewer[] = {pair("a", "1")};
-    struct labels *l = labels_make(one, 2), *s = labels_make(same, 2), *d = labels_make(shifted, 2), *f = labels_make(fewer, 1);
+    struct labels *l = labels_make(one, 2), *s = labels_make(same, 2), *d = labels_make(shifted, 2),
+                  *f = labels_make(fewer, 1);
     assert_true(labels_equal(l, s));
     assert_false(labels_equal(l, d));
     assert_false(labels_equal(l, f));
@@ -80,8 +85,18 @@ static void test_hash(void **state)
     struct label items[] = {pair("a", "1"), pair("b", "2"), pair("c", "3")};
     struct labels *l = labels_make(items, 3);
     int calls = 0;
-    assert_int_equal(labels_hash(l, NULL, NULL), xxh64("a\xff" "1\xff" "b\xff" "2\xff" "c\xff" "3\xff", 12, 0));
-    assert_int_equal(labels_hash(l, is_not_b, &calls), xxh64("a\xff" "1\xff" "c\xff" "3\xff", 8, 0));
+    assert_int_equal(labels_hash(l, NULL, NULL), xxh64("a\xff"
+                                                       "1\xff"
+                                                       "b\xff"
+                                                       "2\xff"
+                                                       "c\xff"
+                                                       "3\xff",
+                                                       12, 0));
+    assert_int_equal(labels_hash(l, is_not_b, &calls), xxh64("a\xff"
+                                                             "1\xff"
+                                                             "c\xff"
+                                                             "3\xff",
+                                                             8, 0));
     assert_int_equal(calls, 3);
     labels_unref(l);
 }
@@ -210,10 +225,14 @@ static void test_names_in_reused_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_make),    cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_equal),   cmocka_unit_test(test_hash),
-        cmocka_unit_test(test_builder), cmocka_unit_test(test_hash_of_large_set),
-        cmocka_unit_test(test_builder_model), cmocka_unit_test(test_shared_names),
+        cmocka_unit_test(test_make),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_builder),
+        cmocka_unit_test(test_hash_of_large_set),
+        cmocka_unit_test(test_builder_model),
+        cmocka_unit_test(test_shared_names),
         cmocka_unit_test(test_names_in_reused_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,20 +1,22 @@
 /* The status of a target over a run of good and failed scrapes, and the words of the enums. */
-#include "model/status.h"
 #include "model/assignment.h"
 #include "model/ledger.h"
 #include "model/scrape_record.h"
 #include "model/shard_info.h"
+#include "model/status.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 static struct scrape_record good(uint64_t series, uint64_t scraped, int64_t at_ms)
 {
-    return (struct scrape_record){.health = TARGET_HEALTH_UP, .series = series, .scraped = scraped, .started_ms = at_ms,
-                                  .duration_us = 7};
+    return (struct scrape_record){
+        .health = TARGET_HEALTH_UP, .series = series, .scraped = scraped, .started_ms = at_ms, .duration_us = 7};
 }
 
 static void test_mean(void **state)

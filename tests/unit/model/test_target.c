@@ -1,11 +1,13 @@
 /* Scrape URLs against what Go's net/url prints for the same parts, and the identity rule step by step. */
-#include "model/target.h"
 #include "base/hash.h"
+#include "model/target.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <inttypes.h>

@@ -1,11 +1,13 @@
 /* The API's JSON: what Go writes, what we write, full 64-bit hashes, and refusals that name the place. */
-#include "model/wire.h"
 #include "base/intern.h"
+#include "model/wire.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdlib.h>
@@ -132,7 +134,8 @@ static void test_envelope(void **state)
 static void test_not_our_answer(void **state)
 {
     (void)state;
-    const char *texts[] = {"[]", "{}", "{\"status\":\"maybe\"}", "{\"status\":1}", "{\"status\":\"error\",\"error\":[]}"};
+    const char *texts[] = {"[]", "{}", "{\"status\":\"maybe\"}", "{\"status\":1}",
+                           "{\"status\":\"error\",\"error\":[]}"};
     for (size_t i = 0; i < 5; i++) {
         struct errctx err = ERRCTX_INIT;
         json_t *root = parse(texts[i]);
@@ -191,8 +194,9 @@ static void test_targets_of_go(void **state)
     (void)state;
     struct assignment *got = NULL;
     size_t count = 7;
-    json_t *root = parse("{\"Targets\":{\"j\":[{\"hash\":17915186353366131453,\"labels\":{\"__address__\":\"h:1\"},\"series\":5,"
-                         "\"totalSeries\":6,\"TargetState\":\"\"}],\"k\":null},\"IdleAt\":null}");
+    json_t *root =
+        parse("{\"Targets\":{\"j\":[{\"hash\":17915186353366131453,\"labels\":{\"__address__\":\"h:1\"},\"series\":5,"
+              "\"totalSeries\":6,\"TargetState\":\"\"}],\"k\":null},\"IdleAt\":null}");
     assert_int_equal(wire_read_targets(root, &got, &count, NULL), 0);
     assert_int_equal(count, 1);
     assert_true(got[0].target->hash == UINT64_C(17915186353366131453));
@@ -252,7 +256,8 @@ static void check_old_store(const char *text, size_t want_count, int64_t want_id
 static void test_old_store(void **state)
 {
     (void)state;
-    check_old_store("{\"Targets\":{\"j\":[{\"hash\":1}]},\"IdleAt\":\"2022-01-02T03:04:05Z\"}", 1, INT64_C(1641092645000));
+    check_old_store("{\"Targets\":{\"j\":[{\"hash\":1}]},\"IdleAt\":\"2022-01-02T03:04:05Z\"}", 1,
+                    INT64_C(1641092645000));
     check_old_store("{\"Targets\":null,\"IdleAt\":null}", 0, 0);
     check_old_store("{\"Targets\":[{\"hash\":1}],\"j\":[{\"hash\":2},{\"hash\":3}]}", 3, 0);
     check_old_store("{}", 0, 0);
@@ -261,8 +266,13 @@ static void test_old_store(void **state)
 static void test_status(void **state)
 {
     (void)state;
-    struct target_status in = {.health = TARGET_HEALTH_UP, .last_scrape_ms = 1641092645123, .last_duration_us = 1500000,
-                               .series = 10, .scraped = BIG, .scrapes = 9, .good_scrapes = 4};
+    struct target_status in = {.health = TARGET_HEALTH_UP,
+                               .last_scrape_ms = 1641092645123,
+                               .last_duration_us = 1500000,
+                               .series = 10,
+                               .scraped = BIG,
+                               .scrapes = 9,
+                               .good_scrapes = 4};
     struct target_status got;
     enum assignment_state assignment;
     struct bytes out;
@@ -290,15 +300,17 @@ static void test_status_of_go(void **state)
     (void)state;
     struct target_status got;
     enum assignment_state assignment;
-    json_t *root = parse("{\"lastError\":\"\",\"lastScrape\":\"0001-01-01T00:00:00Z\",\"lastScrapeDuration\":0.25,\"health\":\"up\","
-                         "\"series\":3,\"totalSeries\":4,\"TargetState\":\"in_transfer\",\"ScrapeTimes\":5,\"shards\":null}");
+    json_t *root = parse(
+        "{\"lastError\":\"\",\"lastScrape\":\"0001-01-01T00:00:00Z\",\"lastScrapeDuration\":0.25,\"health\":\"up\","
+        "\"series\":3,\"totalSeries\":4,\"TargetState\":\"in_transfer\",\"ScrapeTimes\":5,\"shards\":null}");
     assert_int_equal(wire_read_status(root, &assignment, &got, NULL), 0);
     assert_int_equal(got.last_scrape_ms, 0);
     assert_int_equal(got.last_duration_us, 250000);
     assert_int_equal(got.good_scrapes, 5);
     assert_int_equal(assignment, ASSIGNMENT_IN_TRANSFER);
     json_decref(root);
-    const char *bad[] = {"{\"health\":\"ill\"}", "{\"lastScrapeDuration\":-1}", "{\"series\":-1}", "{\"lastError\":1}", "[]"};
+    const char *bad[] = {"{\"health\":\"ill\"}", "{\"lastScrapeDuration\":-1}", "{\"series\":-1}", "{\"lastError\":1}",
+                         "[]"};
     for (size_t i = 0; i < 5; i++) {
         root = parse(bad[i]);
         assert_int_equal(wire_read_status(root, &assignment, &got, NULL), ERR_INVALID);
@@ -310,8 +322,15 @@ static void test_status_of_go(void **state)
 static void test_runtimeinfo(void **state)
 {
     (void)state;
-    struct shard_info in = {.health = SHARD_HEALTH_STARTING, .head_series = BIG, .process_series = 2, .idle_since_ms = 1641092645000,
-                            .generation = 3, .epoch = 4, .config_generation = 5, .config_hash = "abc", .error = "replaying"};
+    struct shard_info in = {.health = SHARD_HEALTH_STARTING,
+                            .head_series = BIG,
+                            .process_series = 2,
+                            .idle_since_ms = 1641092645000,
+                            .generation = 3,
+                            .epoch = 4,
+                            .config_generation = 5,
+                            .config_hash = "abc",
+                            .error = "replaying"};
     struct shard_info got;
     struct bytes out;
     struct json_writer w;

@@ -1,12 +1,15 @@
-/* Patterns: what is fast and what is not, both forms against each other, Go's language and words, template expansion. */
-#include "relabel/pattern.h"
+/* Patterns: what is fast and what is not, both forms against each other, Go's language and words, template expansion.
+ */
 #include "base/bytes.h"
+#include "relabel/pattern.h"
 #include "relabel/template.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -25,18 +28,19 @@ static struct pattern *compile(const char *re, enum prometheus_major major, bool
 }
 
 static const char *const FAST[] = {
-    "",        "(.*)",     ".*",         ".+",        "(.+)",        "foo",       "foo|bar",     "(foo|bar)",
-    "(?:a|b|)", "foo.*",    "(.*)foo",    ".*o.*",     "(.*):(.*)",   "(.+)-(.+)-x", "a\\.b\\.c",  "\\[x\\]|\\_",
-    "(?:.*)b",  ".*aa.*",   "(.*)aa(.+)", "h(.*)",     "(.+)/(.*)/b", "a|a",       "()",       "\xc3\xa9|b",
+    "",         "(.*)",   ".*",         ".+",    "(.+)",        "foo",         "foo|bar",   "(foo|bar)",
+    "(?:a|b|)", "foo.*",  "(.*)foo",    ".*o.*", "(.*):(.*)",   "(.+)-(.+)-x", "a\\.b\\.c", "\\[x\\]|\\_",
+    "(?:.*)b",  ".*aa.*", "(.*)aa(.+)", "h(.*)", "(.+)/(.*)/b", "a|a",         "()",        "\xc3\xa9|b",
 };
 static const char *const SLOW[] = {
-    "(a|b)c", "a*",   "a?b",   "foo.*?", ".*.*",  "(?i)foo", "[a]",     "\\d+",      "a{2}",  "(?P<n>.*)", "(a)(b)",
-    "a.b",    ".*|a", "^foo$", "(.*)+",  "\\Qa\\E", "(|a)b",      "(foo|ba.)", "(?:foo)x", "((a))", "a\nb",
+    "(a|b)c", "a*",   "a?b",   "foo.*?", ".*.*",    "(?i)foo", "[a]",       "\\d+",     "a{2}",  "(?P<n>.*)", "(a)(b)",
+    "a.b",    ".*|a", "^foo$", "(.*)+",  "\\Qa\\E", "(|a)b",   "(foo|ba.)", "(?:foo)x", "((a))", "a\nb",
 };
 static const char *const TEXTS[] = {
-    "", "a", "b", "foo", "bar", "foobar", "xfoo", "oo", ":", "a:b", "a:b:c", "::", "a-b-x", "a--x", "-a-x", "a.b.c", "axbxc",
-    "[x]", "_", "aaa", "aaaa", "aab", "h", "h1", "a/b/b", "/b", "//b", "a//b", "a\nb", "foo\n", "\n", "\xc3\xa9", "b\xff",
-    "\xff", "a\xff:b", "foo\xc3", "aaaaab", "faa", "caab", "a-b-c-x",
+    "",      "a",        "b",     "foo",  "bar",     "foobar",  "xfoo",   "oo",   ":",    "a:b",
+    "a:b:c", "::",       "a-b-x", "a--x", "-a-x",    "a.b.c",   "axbxc",  "[x]",  "_",    "aaa",
+    "aaaa",  "aab",      "h",     "h1",   "a/b/b",   "/b",      "//b",    "a//b", "a\nb", "foo\n",
+    "\n",    "\xc3\xa9", "b\xff", "\xff", "a\xff:b", "foo\xc3", "aaaaab", "faa",  "caab", "a-b-c-x",
 };
 #define LEN(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -116,7 +120,10 @@ static void test_language(void **state)
     assert_true(matches("[[:^alpha:](?<]", "(", PROMETHEUS_2));
     assert_true(matches("[]a]", "]", PROMETHEUS_2));
     assert_true(matches(".", "\xff", PROMETHEUS_2));
-    assert_true(matches("[^a]b", "\xff" "b", PROMETHEUS_2));
+    assert_true(matches("[^a]b",
+                        "\xff"
+                        "b",
+                        PROMETHEUS_2));
     assert_false(matches("..", "\xff", PROMETHEUS_2));
 }
 
@@ -199,11 +206,39 @@ static void test_large_alternation(void **state)
 static const struct {
     const char *text, *want;
 } TEMPLATES[] = {
-    {"$1", "f"},       {"${1}", "f"},   {"$n", "f"},      {"${n}", "f"},     {"$0", "foo"},    {"$1_x", ""},    {"$1x", ""},
-    {"$nn", ""},       {"$\xc3\xa9", ""}, {"${1}_x", "f_x"}, {"$1-x", "f-x"},  {"$10", ""},      {"${10}", ""},   {"$01", ""},
-    {"${01}", ""},     {"$$1", "$1"},   {"$$", "$"},      {"$", "$"},        {"x$", "x$"},     {"$-1", "$-1"},  {"$(1)", "$(1)"},
-    {"${1", "${1"},    {"${ 1}", "${ 1}"}, {"\\1", "\\1"},   {"", ""},          {"a$2b$2", "aoo"}, {"$2-$1", "oo-f"}, {"$1$$$2", "f$oo"},
-    {"${}", "${}"},    {"$1$", "f$"},   {"$\xe2\x82\xac", "$\xe2\x82\xac"}, {"$100000000000", ""}, {"$$$1", "$f"},
+    {"$1", "f"},
+    {"${1}", "f"},
+    {"$n", "f"},
+    {"${n}", "f"},
+    {"$0", "foo"},
+    {"$1_x", ""},
+    {"$1x", ""},
+    {"$nn", ""},
+    {"$\xc3\xa9", ""},
+    {"${1}_x", "f_x"},
+    {"$1-x", "f-x"},
+    {"$10", ""},
+    {"${10}", ""},
+    {"$01", ""},
+    {"${01}", ""},
+    {"$$1", "$1"},
+    {"$$", "$"},
+    {"$", "$"},
+    {"x$", "x$"},
+    {"$-1", "$-1"},
+    {"$(1)", "$(1)"},
+    {"${1", "${1"},
+    {"${ 1}", "${ 1}"},
+    {"\\1", "\\1"},
+    {"", ""},
+    {"a$2b$2", "aoo"},
+    {"$2-$1", "oo-f"},
+    {"$1$$$2", "f$oo"},
+    {"${}", "${}"},
+    {"$1$", "f$"},
+    {"$\xe2\x82\xac", "$\xe2\x82\xac"},
+    {"$100000000000", ""},
+    {"$$$1", "$f"},
 };
 
 static void test_templates(void **state)
@@ -268,11 +303,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fast_equals_engine), cmocka_unit_test(test_slow_is_slow),
-        cmocka_unit_test(test_versions),           cmocka_unit_test(test_language),
-        cmocka_unit_test(test_refused),            cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_large_alternation),  cmocka_unit_test(test_templates),
-        cmocka_unit_test(test_replace_all),        cmocka_unit_test(test_absent_and_repeated_names),
+        cmocka_unit_test(test_fast_equals_engine),
+        cmocka_unit_test(test_slow_is_slow),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_language),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_large_alternation),
+        cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_replace_all),
+        cmocka_unit_test(test_absent_and_repeated_names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

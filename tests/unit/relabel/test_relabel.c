@@ -1,11 +1,13 @@
 /* The actions, rule by rule; validation in Prometheus' words; the differences between 2.x and 3.x. */
-#include "relabel/relabel.h"
 #include "base/bytes.h"
+#include "relabel/relabel.h"
 
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -255,8 +257,8 @@ static void test_name_only(void **state)
 {
     (void)state;
     const char *yes[] = {"action=drop~source=__name__~regex=go_.*", "action=keep~source=__name__~regex=(go|node)_.+"};
-    const char *no[] = {"action=drop~source=__name__~source=a~regex=x", "action=drop~source=a", "source=__name__~target=b",
-                        "action=labeldrop~regex=a"};
+    const char *no[] = {"action=drop~source=__name__~source=a~regex=x", "action=drop~source=a",
+                        "source=__name__~target=b", "action=labeldrop~regex=a"};
     struct relabel_rules *r = compile(yes, 2, PROMETHEUS_2);
     assert_true(relabel_rules_name_only(r));
     assert_int_equal(relabel_rules_count(r), 2);
