@@ -55,7 +55,8 @@ bool render_job_may_lose_job(const struct job_conf *job)
         const struct relabel_spec *s = &job->relabel[i];
         if (s->action == RELABEL_LABELDROP || s->action == RELABEL_LABELKEEP ||
             view_is(s->target_label, "job") ||
-            memchr(s->target_label.base, '$', s->target_label.len) != NULL) {
+            (s->target_label.len > 0 &&
+             memchr(s->target_label.base, '$', s->target_label.len) != NULL)) {
             return true;
         }
     }
