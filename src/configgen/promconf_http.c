@@ -119,6 +119,21 @@ static int read_proxy(struct conf_reader *r, const struct yaml_node *n, struct h
     return 0;
 }
 
+/* Prometheus 2 sends an inline password without the white space around it. */
+static const char *trimmed(struct conf_reader *r, const char *text)
+{
+    static const char blank[] = " \t\n\v\f\r";
+    if (text == NULL || r->major != PROMETHEUS_2) {
+        return text;
+    }
+    text += strspn(text, blank);
+    size_t len = strlen(text);
+    while (len > 0 && strchr(blank, text[len - 1]) != NULL) {
+        len--;
+    }
+    return arena_dup(r->arena, text, len);
+}
+
 static int read_basic_auth(struct conf_reader *r, const struct yaml_node *mapping,
                            struct http_client_conf *ret)
 {
@@ -131,7 +146,7 @@ static int read_basic_auth(struct conf_reader *r, const struct yaml_node *mappin
     ret->has_basic_auth = true;
     ret->username = optional(n, "username");
     ret->username_file = optional_path(r, n, "username_file");
-    ret->password = optional(n, "password");
+    ret->password = trimmed(r, optional(n, "password"));
     ret->password_file = optional_path(r, n, "password_file");
     size_t old = conf_push(r, VIEW("basic_auth"));
     int rc = at_most_one(r, n, passwords);

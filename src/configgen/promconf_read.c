@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <yaml.h>
 
 int conf_fail(struct conf_reader *r, const struct yaml_node *node, const char *fmt, ...)
 {
@@ -158,6 +159,14 @@ static bool parse_decimal(struct view v, size_t *at, double *ret)
     return any;
 }
 
+/* Plain, or said to be a number by its tag. */
+static bool may_be_number(const struct yaml_node *n)
+{
+    return yaml_is_plain(n) ||
+           (n->kind == YAML_SCALAR && n->tag != NULL &&
+            (strcmp(n->tag, YAML_INT_TAG) == 0 || strcmp(n->tag, YAML_FLOAT_TAG) == 0));
+}
+
 bool conf_parse_number(const struct yaml_node *n, double *ret)
 {
     uint64_t integer;
@@ -165,7 +174,7 @@ bool conf_parse_number(const struct yaml_node *n, double *ret)
     bool negative = v.len > 0 && v.base[0] == '-';
     size_t at = negative || (v.len > 0 && v.base[0] == '+');
     double value;
-    if (!yaml_is_plain(n)) {
+    if (!may_be_number(n)) {
         return false;
     }
     if (parse_integer(view_make(v.base + at, v.len - at), &integer)) {
@@ -194,13 +203,14 @@ bool conf_parse_number(const struct yaml_node *n, double *ret)
 bool conf_parse_uint(const struct yaml_node *n, uint64_t *ret)
 {
     double value;
-    if (yaml_is_plain(n) && parse_integer(n->value, ret)) {
+    if (may_be_number(n) && parse_integer(n->value, ret)) {
         return true;
     }
-    if (!conf_parse_number(n, &value) || value < 0 || value >= 18446744073709551616.0) {
+    /* the bound itself counts, as it does for Prometheus */
+    if (!conf_parse_number(n, &value) || value < 0 || value > 18446744073709551616.0) {
         return false;
     }
-    *ret = (uint64_t)value;
+    *ret = value < 18446744073709551616.0 ? (uint64_t)value : UINT64_MAX;
     return true;
 }
 

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#define BINARY_TAG "tag:yaml.org,2002:binary"
+
 static int walk_value(struct conf_reader *r, const struct yaml_pair *pair,
                       const struct conf_key *key);
 
@@ -101,6 +103,9 @@ static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum co
     struct errctx why = ERRCTX_INIT;
     if (ok && memchr(n->value.base, '\0', n->value.len) != NULL) {
         return conf_fail(r, n, "a NUL byte; expected text");
+    }
+    if (ok && n->tag != NULL && strcmp(n->tag, BINARY_TAG) == 0) {
+        return conf_fail(r, n, "!!binary; expected the text itself, quoted");
     }
     switch (type) {
     case CONF_BOOL:

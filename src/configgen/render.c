@@ -78,14 +78,13 @@ static struct yaml_node *restoring_rules(struct arena *arena, const struct job_c
 
 static struct yaml_node *static_list(struct arena *arena, const struct job_conf *job,
                                      const struct render_options *opts,
-                                     const struct assignment *items, size_t count)
+                                     const struct render_index *all)
 {
-    size_t picked;
-    const struct assignment **list = render_pick(arena, job, items, count, &picked);
+    struct render_index list = render_index_job(all, job->name);
     struct yaml_node *groups = yaml_new_sequence(arena);
-    for (size_t i = 0; i < picked; i++) {
+    for (size_t i = 0; i < list.count; i++) {
         struct rendered_target t;
-        if (!render_target(arena, job, opts, list[i], &t)) {
+        if (!render_target(arena, job, opts, list.items[i], &t)) {
             continue;
         }
         struct yaml_node *group = yaml_new_mapping(arena), *targets = yaml_new_sequence(arena);
@@ -118,7 +117,7 @@ static struct yaml_node *file_list(struct arena *arena, const struct job_conf *j
 
 static struct yaml_node *render_job(struct arena *arena, const struct job_conf *job,
                                     const struct render_options *opts,
-                                    const struct assignment *items, size_t count)
+                                    const struct render_index *all)
 {
     struct yaml_node *out = kept_keys(arena, job->node), *rules = restoring_rules(arena, job);
     yaml_set(arena, out, "scheme", string_of(arena, "http"));
@@ -130,7 +129,7 @@ static struct yaml_node *render_job(struct arena *arena, const struct job_conf *
     if (opts->form == TARGET_FORM_FILE) {
         yaml_set(arena, out, "file_sd_configs", file_list(arena, job, opts));
     } else {
-        yaml_set(arena, out, "static_configs", static_list(arena, job, opts, items, count));
+        yaml_set(arena, out, "static_configs", static_list(arena, job, opts, all));
     }
     return out;
 }
@@ -255,8 +254,10 @@ int render_config(const struct promconf *conf, const struct render_options *opts
         yaml_remove(root, "alerting");
     }
     expand_external_labels(arena, root, opts);
+    struct render_index all =
+        render_index_build(arena, NULL, items, opts->form == TARGET_FORM_STATIC ? count : 0);
     for (size_t i = 0; i < conf->job_count; i++) {
-        yaml_append(arena, jobs, render_job(arena, &conf->jobs[i], opts, items, count));
+        yaml_append(arena, jobs, render_job(arena, &conf->jobs[i], opts, &all));
     }
     if (opts->self_monitor && promconf_job(conf, SELF_MONITOR_JOB) == NULL) {
         yaml_append(arena, jobs, self_monitor_job(arena, opts));

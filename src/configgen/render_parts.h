@@ -27,9 +27,15 @@ bool render_target(struct arena *arena, const struct job_conf *job,
 bool render_job_may_alias(const struct job_conf *job);
 bool render_job_may_lose_job(const struct job_conf *job);
 
-/* The assignments of a job that are to be scraped, sorted by hash; *ret_count of them, in arena. */
-const struct assignment **render_pick(struct arena *arena, const struct job_conf *job,
-                                      const struct assignment *items, size_t count,
-                                      size_t *ret_count);
+/* The assignments that are to be scraped, sorted by job and hash; only those of one job when it is
+ * given. */
+struct render_index {
+    const struct assignment **items;
+    size_t count;
+};
+
+struct render_index render_index_build(struct arena *arena, const char *job,
+                                       const struct assignment *items, size_t count);
+struct render_index render_index_job(const struct render_index *all, const char *job);
 
 #endif

@@ -55,7 +55,8 @@ bool render_job_may_lose_job(const struct job_conf *job)
         const struct relabel_spec *s = &job->relabel[i];
         if (s->action == RELABEL_LABELDROP || s->action == RELABEL_LABELKEEP ||
             view_is(s->target_label, "job") ||
-            memchr(s->target_label.base, '$', s->target_label.len) != NULL) {
+            (s->target_label.len > 0 &&
+             memchr(s->target_label.base, '$', s->target_label.len) != NULL)) {
             return true;
         }
     }
@@ -183,31 +184,52 @@ bool render_target(struct arena *arena, const struct job_conf *job,
 
 /* --- lists */
 
-static int by_hash(const void *left, const void *right)
+static int by_job_and_hash(const void *left, const void *right)
 {
     const struct target *a = (*(const struct assignment *const *)left)->target;
     const struct target *b = (*(const struct assignment *const *)right)->target;
+    if (a->job != b->job) {
+        return (uintptr_t)a->job < (uintptr_t)b->job ? -1 : 1;
+    }
     return (a->hash > b->hash) - (a->hash < b->hash);
 }
 
-const struct assignment **render_pick(struct arena *arena, const struct job_conf *job,
-                                      const struct assignment *items, size_t count,
-                                      size_t *ret_count)
+static bool is_wanted(const struct assignment *a, const char *job)
 {
-    size_t n = 0;
+    return a->state != ASSIGNMENT_LEAVING && (job == NULL || a->target->job == job);
+}
+
+struct render_index render_index_build(struct arena *arena, const char *job,
+                                       const struct assignment *items, size_t count)
+{
+    struct render_index index = {0};
     for (size_t i = 0; i < count; i++) {
-        n += items[i].target->job == job->name && items[i].state != ASSIGNMENT_LEAVING;
+        index.count += is_wanted(&items[i], job);
     }
-    const struct assignment **list = arena_alloc(arena, (n + 1) * sizeof(*list));
-    size_t at = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].target->job == job->name && items[i].state != ASSIGNMENT_LEAVING) {
-            list[at++] = &items[i];
+    index.items = arena_alloc(arena, (index.count + 1) * sizeof(*index.items));
+    for (size_t i = 0, at = 0; i < count; i++) {
+        if (is_wanted(&items[i], job)) {
+            index.items[at++] = &items[i];
         }
     }
-    qsort(list, n, sizeof(*list), by_hash);
-    *ret_count = n;
-    return list;
+    qsort(index.items, index.count, sizeof(*index.items), by_job_and_hash);
+    return index;
+}
+
+struct render_index render_index_job(const struct render_index *all, const char *job)
+{
+    size_t low = 0, end;
+    for (size_t high = all->count; low < high;) {
+        size_t middle = low + (high - low) / 2;
+        if ((uintptr_t)all->items[middle]->target->job < (uintptr_t)job) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (end = low; end < all->count && all->items[end]->target->job == job; end++) {
+    }
+    return (struct render_index){all->items + low, end - low};
 }
 
 static void write_target(struct json_writer *w, const struct rendered_target *t)
@@ -233,13 +255,12 @@ int render_target_file(const struct job_conf *job, const struct render_options *
 {
     struct arena *arena = arena_new();
     struct json_writer w;
-    size_t picked;
-    const struct assignment **list = render_pick(arena, job, items, count, &picked);
+    struct render_index list = render_index_build(arena, job->name, items, count);
     json_writer_init(&w, out);
     json_array_begin(&w);
-    for (size_t i = 0; i < picked; i++) {
+    for (size_t i = 0; i < list.count; i++) {
         struct rendered_target t;
-        if (render_target(arena, job, opts, list[i], &t)) {
+        if (render_target(arena, job, opts, list.items[i], &t)) {
             write_target(&w, &t);
         }
     }

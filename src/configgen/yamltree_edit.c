@@ -36,10 +36,8 @@ bool yaml_is_null(const struct yaml_node *n)
     if (n == NULL) {
         return true;
     }
-    if (n->kind != YAML_SCALAR || (n->tag != NULL && strcmp(n->tag, YAML_NULL_TAG) != 0)) {
-        return false;
-    }
-    return n->style == YAML_PLAIN_SCALAR_STYLE && word_is_among(n->value, WORDS(NULL_WORDS));
+    bool tagged = n->kind == YAML_SCALAR && n->tag != NULL && strcmp(n->tag, YAML_NULL_TAG) == 0;
+    return (tagged || yaml_is_plain(n)) && word_is_among(n->value, WORDS(NULL_WORDS));
 }
 
 bool yaml_bool(const struct yaml_node *n, bool *ret)
