@@ -155,8 +155,13 @@ static void url_text(const char *url, char text[URL_TEXT_MAX])
     snprintf(text, URL_TEXT_MAX, "%.*s%.*s", (int)head, url, (int)(len - skip), url + skip);
 }
 
-static int error_of(CURLcode code)
+static int error_of(CURL *easy, CURLcode code)
 {
+    char *peer = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &peer);
+    if (code == CURLE_UNSUPPORTED_PROTOCOL && peer != NULL && peer[0] != '\0') {
+        return ERR_PARSE; /* the URL was fine, the answer is no HTTP */
+    }
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
@@ -188,7 +193,7 @@ static void on_curl_done(void *data, CURL *easy, CURLcode code)
     if (call->err.code != 0) { /* set where it happened, in a callback */
         call_prefix(call, call->err.code);
     } else if (code != CURLE_OK) {
-        errctx_set(&call->err, error_of(code), "%s", curl_loop_error(easy, code));
+        errctx_set(&call->err, error_of(easy, code), "%s", curl_loop_error(easy, code));
         call_prefix(call, call->err.code);
     }
     call_deliver(call);

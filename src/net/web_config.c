@@ -270,7 +270,7 @@ static int read_prefer(struct walk *w, yaml_node_t *n)
 }
 
 /* Joins the OpenSSL names of a list by ':'. */
-static int read_names(struct walk *w, yaml_node_t *n, const char *what, const char *(*translate)(struct view), const char **ret)
+static int read_names(struct walk *w, yaml_node_t *n, const char *what, const char *(*translate)(struct view), char **ret)
 {
     if (node_is_null(n)) {
         return 0;

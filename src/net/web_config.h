@@ -33,8 +33,8 @@ struct web_config {
     const char *client_auth_type;                     /* as written; NULL when absent */
     enum web_client_auth client_auth;
     int min_version, max_version;     /* TLS1_2_VERSION, ... */
-    const char *cipher_list;          /* OpenSSL's spelling, NULL = default; "" = none below TLS 1.3 */
-    const char *group_list;           /* OpenSSL's spelling, NULL = default */
+    char *cipher_list;                /* OpenSSL's spelling, NULL = default; "" = none below TLS 1.3 */
+    char *group_list;                 /* OpenSSL's spelling, NULL = default */
     bool prefer_server_ciphers, http2; /* http2 is read and ignored: our listeners speak HTTP/1.1 */
     struct web_user *users;
     size_t user_count;
