@@ -1,9 +1,10 @@
 /* Our own calls to other servers: see http_client.h.
  *
- * A call is a copy of the request, an easy handle and a deadline that includes waiting for a token. on_done always comes from
- * the loop, never from within http_client_send: calls that fail early wait in the queue of a zero timer. Inside libcurl's
- * callbacks nothing is cancelled or freed; the call is marked, and goes when libcurl has returned. Answers are capped after
- * decoding, heads too. Messages name method and URL without user, password and query, which may be secrets. */
+ * A call is a copy of the request, an easy handle and a deadline that includes waiting for a token. on_done always
+ * comes from the loop, never from within http_client_send: calls that fail early wait in the queue of a zero timer.
+ * Inside libcurl's callbacks nothing is cancelled or freed; the call is marked, and goes when libcurl has returned.
+ * Answers are capped after decoding, heads too. Messages name method and URL without user, password and query, which
+ * may be secrets. */
 #include "net/http_client.h"
 
 #include "base/invariant.h"
@@ -15,12 +16,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define CLIENT_MAGIC      0x68636c69U
-#define CALL_MAGIC        0x68636c6cU
-#define ANSWER_BYTES_MAX  ((size_t)16 << 20)
-#define HEAD_BYTES_MAX    ((size_t)256 << 10)
-#define CONNECTIONS_MAX   1024L
-#define URL_TEXT_MAX      200
+#define CLIENT_MAGIC     0x68636c69U
+#define CALL_MAGIC       0x68636c6cU
+#define ANSWER_BYTES_MAX ((size_t)16 << 20)
+#define HEAD_BYTES_MAX   ((size_t)256 << 10)
+#define CONNECTIONS_MAX  1024L
+#define URL_TEXT_MAX     200
 
 enum call_state {
     CALL_STATE_WAITING, /* for a token */
@@ -365,7 +366,8 @@ static void on_profile_ready(void *data)
     call_start(call);
 }
 
-struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done, void *data)
+struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done,
+                                   void *data)
 {
     MAGIC_CHECK(c, CLIENT_MAGIC);
     invariant(req->url != NULL && req->timeout_ms > 0);

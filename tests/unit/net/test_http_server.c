@@ -97,7 +97,8 @@ static void release(void *data)
     for (size_t i = 0; i < f->kept_count; i++) {
         struct view path = http_path(f->kept[i]), body = http_body(f->kept[i]);
         char text[256];
-        snprintf(text, sizeof(text), "late %.*s %.*s", VIEW_FMT(path), (int)body.len, body.base != NULL ? body.base : "");
+        snprintf(text, sizeof(text), "late %.*s %.*s", VIEW_FMT(path), (int)body.len,
+                 body.base != NULL ? body.base : "");
         http_respond(f->kept[i], 200, "text/plain", view_of(text));
     }
     f->kept_count = 0;
@@ -135,9 +136,9 @@ static void on_answer(void *data, const char *row, const char *method, int statu
 }
 
 static const struct http_row rows[] = {
-    {"GET", "/api/v1/hello", on_hello}, {"GET", "/query/", on_query},  {"GET", "/files/*", on_query},
-    {"POST", "/api/v1/body", on_body},  {"GET", "/big", on_big},       {"GET", "/keep", on_keep},
-    {"POST", "/keep", on_keep},         {"GET", "/empty", on_empty},   {NULL, NULL, NULL},
+    {"GET", "/api/v1/hello", on_hello}, {"GET", "/query/", on_query}, {"GET", "/files/*", on_query},
+    {"POST", "/api/v1/body", on_body},  {"GET", "/big", on_big},      {"GET", "/keep", on_keep},
+    {"POST", "/keep", on_keep},         {"GET", "/empty", on_empty},  {NULL, NULL, NULL},
 };
 
 static void start(struct fixture *f, const struct http_server_conf *conf)
@@ -182,8 +183,8 @@ static void test_rows(void **state)
     expect(&f, "GET /api/v1/hel%6co?x HTTP/1.1\r\n" H "\r\n", 200, NULL);
     expect(&f, "GET http://a.example:1/api/v1/hello HTTP/1.1\r\n" H "\r\n", 200, NULL);
     expect(&f, "GET /api/v1/hello HTTP/1.0\r\n\r\n", 200, NULL);
-    expect(&f, "GET /query?match[]=a%20b&x&match%5B%5D=c+d&match[]=%zz&match[]= HTTP/1.1\r\n" H "User-Agent: t\r\n\r\n", 200,
-           "<a b><c d><>GET /query t");
+    expect(&f, "GET /query?match[]=a%20b&x&match%5B%5D=c+d&match[]=%zz&match[]= HTTP/1.1\r\n" H "User-Agent: t\r\n\r\n",
+           200, "<a b><c d><>GET /query t");
     expect(&f, "GET /files/a/b%20c?q HTTP/1.1\r\n" H "\r\n", 200, "GET /files/a/b c ");
     expect(&f, "GET /files/../x HTTP/1.1\r\n" H "\r\n", 400, NULL);
     expect(&f, "GET /files/%2e%2e/x HTTP/1.1\r\n" H "\r\n", 400, NULL);
@@ -192,7 +193,9 @@ static void test_rows(void **state)
     expect(&f, "GET /empty?s=204 HTTP/1.1\r\n" H "\r\n", 204, "");
     expect(&f, "OPTIONS * HTTP/1.1\r\n" H "\r\n", 405, NULL);
     expect(&f, "CONNECT a.example:1 HTTP/1.1\r\n" H "\r\n", 405, NULL);
-    expect(&f, "GET /query HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    expect(&f,
+           "GET /query HTTP/1.1\r\n" H
+           "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
            200, "GET /query ");
     test_server_stop(&f.server);
     assert_int_equal(f.answers, 15);
@@ -305,7 +308,8 @@ static void test_gzip(void **state)
     test_server_stop(&f.server);
 }
 
-static void send_body(struct fixture *f, const char *method, const char *body, size_t len, bool chunked, struct reply *r)
+static void send_body(struct fixture *f, const char *method, const char *body, size_t len, bool chunked,
+                      struct reply *r)
 {
     struct peer p;
     peer_connect(&p, f->server.port);
@@ -351,7 +355,8 @@ static void test_body(void **state)
         struct reply r;
         send_body(&f, "POST", body, 100001, chunked != 0, &r);
         assert_int_equal(r.status, 413);
-        assert_string_equal(r.body, "{\"status\":\"error\",\"errorType\":\"too_large\",\"error\":\"request body too large\"}");
+        assert_string_equal(r.body,
+                            "{\"status\":\"error\",\"errorType\":\"too_large\",\"error\":\"request body too large\"}");
         reply_done(&r);
     }
     expect(&f, "POST /api/v1/body HTTP/1.1\r\n" H "Content-Length: 200000\r\n\r\n", 413, NULL);
@@ -694,13 +699,20 @@ int main(void)
     struct scratch s;
     scratch_init(&s);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),           cmocka_unit_test(test_no_row),
-        cmocka_unit_test(test_head),           cmocka_unit_test(test_gzip),
-        cmocka_unit_test(test_body),           cmocka_unit_test(test_large_head),
-        cmocka_unit_test(test_pipelining),     cmocka_unit_test(test_concurrent),
-        cmocka_unit_test(test_connections_max), cmocka_unit_test(test_slow_head),
-        cmocka_unit_test(test_idle_and_stalled), cmocka_unit_test(test_body_budget),
-        cmocka_unit_test(test_client_gone),    cmocka_unit_test(test_close),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_no_row),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_large_head),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_connections_max),
+        cmocka_unit_test(test_slow_head),
+        cmocka_unit_test(test_idle_and_stalled),
+        cmocka_unit_test(test_body_budget),
+        cmocka_unit_test(test_client_gone),
+        cmocka_unit_test(test_close),
         cmocka_unit_test(test_close_with_grace),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
