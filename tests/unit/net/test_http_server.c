@@ -69,7 +69,8 @@ static void on_big(struct http_exchange *x, void *data)
 {
     (void)data;
     struct view n = http_query(x, "n", 0);
-    size_t len = strtoul(n.base, NULL, 10);
+    size_t len = n.base != NULL ? strtoul(n.base, NULL, 10) : 0;
+    len = len < 64000000 ? len : 64000000;
     char *content = mem_alloc(len + 1);
     for (size_t i = 0; i < len; i++) {
         content[i] = (char)('a' + (i * i / 7) % 23);
@@ -649,6 +650,64 @@ static void test_close(void **state)
     peer_close(&stuck);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525U + 1013904223U;
+    return *state >> 8;
+}
+
+/* Requests with a few bytes wrong, cut or repeated; whatever comes back, the server lives and serves. */
+static void test_mutated(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {
+        "GET /query?match[]=a%20b&x=1 HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n",
+        "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "GET http://a:1/big?n=2000 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nAccept-Encoding: "
+        "gzip\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "HEAD /files/a/../b/%2e HTTP/1.0\r\nConnection: keep-alive\r\nX:\r\n folded\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    };
+    struct fixture f;
+    uint32_t seed = 42;
+    struct http_server_conf conf = {.idle_ms = 1000, .head_ms = 500, .request_bytes_max = 1 << 20};
+    start(&f, &conf);
+    for (int i = 0; i < 1500; i++) {
+        char text[512];
+        size_t len = strlen(seeds[i % 6]);
+        memcpy(text, seeds[i % 6], len);
+        for (uint32_t n = next_random(&seed) % 4; n > 0; n--) {
+            size_t at = next_random(&seed) % len;
+            switch (next_random(&seed) % 3) {
+            case 0:
+                text[at] = (char)next_random(&seed);
+                break;
+            case 1:
+                len = at + 1;
+                break;
+            default:
+                text[at] = " \r\n:%/0\t"[next_random(&seed) % 8];
+                break;
+            }
+        }
+        struct peer p;
+        peer_connect(&p, f.server.port);
+        peer_send_bytes(&p, text, len);
+        if (i % 3 == 0) {
+            shutdown(p.fd, SHUT_WR);
+            assert_true(peer_at_end(&p));
+        }
+        if (i % 3 == 1) {
+            peer_reset(&p);
+        } else {
+            peer_close(&p);
+        }
+    }
+    expect(&f, "GET /empty HTTP/1.1\r\n" H "\r\n", 200, "");
+    test_server_stop(&f.server);
+}
+
 struct closing {
     struct fixture *f;
     bool closed;
@@ -712,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_idle_and_stalled),
         cmocka_unit_test(test_body_budget),
         cmocka_unit_test(test_client_gone),
+        cmocka_unit_test(test_mutated),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_close_with_grace),
     };
