@@ -1,9 +1,9 @@
 /* Authentication of a listener: see http_auth.h.
  *
- * bcrypt is slow on purpose (60 ms and more), so it runs on libuv's thread pool, one at a time per listener, and verdicts are
- * remembered under a keyed hash of (user, stored hash, password). A user that does not exist costs the same work as a wrong
- * password. Good and bad verdicts have a cache each: guessing cannot push out those who are let in. Stored hashes are given
- * to libcrypt as $2b$, the one algorithm Go's bcrypt runs whatever the letter says. */
+ * bcrypt is slow on purpose (60 ms and more), so it runs on libuv's thread pool, one at a time per listener, and
+ * verdicts are remembered under a keyed hash of (user, stored hash, password). A user that does not exist costs the
+ * same work as a wrong password. Good and bad verdicts have a cache each: guessing cannot push out those who are let
+ * in. Stored hashes are given to libcrypt as $2b$, the one algorithm Go's bcrypt runs whatever the letter says. */
 #include "net/http_auth.h"
 
 #include "base/bytes.h"
@@ -172,8 +172,8 @@ static int load(struct http_auth *a, bool at_start, struct errctx *err)
     return 0;
 }
 
-/* While broken the files are tried again once in a while whatever the marks say: the one that is missing may be named in the
- * new configuration only. */
+/* While broken the files are tried again once in a while whatever the marks say: the one that is missing may be named
+ * in the new configuration only. */
 static bool needs_load(const struct http_auth *a, const struct file_mark now[WATCHED_MAX])
 {
     if (a->broken && timebase_monotonic_ms() >= a->retry_ms) {
@@ -218,7 +218,8 @@ int http_auth_new(struct loop *loop, const char *web_config_file, const char *to
     a->last = &a->first;
     a->web_config_file = web_config_file != NULL ? mem_strdup(web_config_file) : NULL;
     a->token_file = token_file != NULL ? mem_strdup(token_file) : NULL;
-    int rc = RAND_bytes(a->secret, KEY_LEN) == 1 ? 0 : errctx_set(err, ERR_IO, "no random bytes for the password cache");
+    int rc =
+        RAND_bytes(a->secret, KEY_LEN) == 1 ? 0 : errctx_set(err, ERR_IO, "no random bytes for the password cache");
     if (rc == 0) {
         rc = load(a, true, err);
     }
@@ -468,7 +469,8 @@ static enum http_verdict check_basic(struct http_auth *a, struct view encoded, h
     return verdict;
 }
 
-enum http_verdict http_auth_check(struct http_auth *a, struct view authorization, http_verdict_fn *on_verdict, void *data)
+enum http_verdict http_auth_check(struct http_auth *a, struct view authorization, http_verdict_fn *on_verdict,
+                                  void *data)
 {
     refresh(a);
     if (a->broken) {

@@ -1,5 +1,6 @@
-/* Who may use a listener: users with bcrypt hashes of the web configuration file, a bearer token of a file. Holds the TLS
- * context too, because it comes from the same file. Files are looked at on every call and read again when they changed. */
+/* Who may use a listener: users with bcrypt hashes of the web configuration file, a bearer token of a file. Holds the
+ * TLS context too, because it comes from the same file. Files are looked at on every call and read again when they
+ * changed. */
 #ifndef KVASS_NET_HTTP_AUTH_H
 #define KVASS_NET_HTTP_AUTH_H
 
@@ -23,16 +24,17 @@ int http_auth_new(struct loop *loop, const char *web_config_file, const char *to
 /* Callbacks still owed run now with HTTP_VERDICT_BROKEN. */
 void http_auth_free(struct http_auth **a);
 
-/* Judges the value of an Authorization header ({NULL,0} when there is none). With both kinds configured either one suffices.
- * on_verdict runs at most once, later, on the loop, and only after HTTP_VERDICT_PENDING. */
-enum http_verdict http_auth_check(struct http_auth *a, struct view authorization, http_verdict_fn *on_verdict, void *data);
+/* Judges the value of an Authorization header ({NULL,0} when there is none). With both kinds configured either one
+ * suffices. on_verdict runs at most once, later, on the loop, and only after HTTP_VERDICT_PENDING. */
+enum http_verdict http_auth_check(struct http_auth *a, struct view authorization, http_verdict_fn *on_verdict,
+                                  void *data);
 
 const char *http_auth_fault(const struct http_auth *a);
 bool http_auth_wants_basic(const struct http_auth *a);
 bool http_auth_wants_bearer(const struct http_auth *a);
 
-/* The context for a new connection, borrowed; NULL for a plain listener. Whether a listener speaks TLS is settled at start;
- * while the file is broken the last good context stays, and requests get HTTP_VERDICT_BROKEN. */
+/* The context for a new connection, borrowed; NULL for a plain listener. Whether a listener speaks TLS is settled at
+ * start; while the file is broken the last good context stays, and requests get HTTP_VERDICT_BROKEN. */
 SSL_CTX *http_auth_tls(struct http_auth *a);
 
 /* Response headers the file asks for. */

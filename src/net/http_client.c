@@ -1,9 +1,10 @@
 /* Our own calls to other servers: see http_client.h.
  *
- * A call is a copy of the request, an easy handle and a deadline that includes waiting for a token. on_done always comes from
- * the loop, never from within http_client_send: calls that fail early wait in the queue of a zero timer. Inside libcurl's
- * callbacks nothing is cancelled or freed; the call is marked, and goes when libcurl has returned. Answers are capped after
- * decoding, heads too. Messages name method and URL without user, password and query, which may be secrets. */
+ * A call is a copy of the request, an easy handle and a deadline that includes waiting for a token. on_done always
+ * comes from the loop, never from within http_client_send: calls that fail early wait in the queue of a zero timer.
+ * Inside libcurl's callbacks nothing is cancelled or freed; the call is marked, and goes when libcurl has returned.
+ * Answers are capped after decoding, heads too. Messages name method and URL without user, password and query, which
+ * may be secrets. */
 #include "net/http_client.h"
 
 #include "base/invariant.h"
@@ -15,12 +16,12 @@
 #include <string.h>
 #include <strings.h>
 
-#define CLIENT_MAGIC      0x68636c69U
-#define CALL_MAGIC        0x68636c6cU
-#define ANSWER_BYTES_MAX  ((size_t)16 << 20)
-#define HEAD_BYTES_MAX    ((size_t)256 << 10)
-#define CONNECTIONS_MAX   1024L
-#define URL_TEXT_MAX      200
+#define CLIENT_MAGIC     0x68636c69U
+#define CALL_MAGIC       0x68636c6cU
+#define ANSWER_BYTES_MAX ((size_t)16 << 20)
+#define HEAD_BYTES_MAX   ((size_t)256 << 10)
+#define CONNECTIONS_MAX  1024L
+#define URL_TEXT_MAX     200
 
 enum call_state {
     CALL_STATE_WAITING, /* for a token */
@@ -155,8 +156,13 @@ static void url_text(const char *url, char text[URL_TEXT_MAX])
     snprintf(text, URL_TEXT_MAX, "%.*s%.*s", (int)head, url, (int)(len - skip), url + skip);
 }
 
-static int error_of(CURLcode code)
+static int error_of(CURL *easy, CURLcode code)
 {
+    char *peer = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIMARY_IP, &peer);
+    if (code == CURLE_UNSUPPORTED_PROTOCOL && peer != NULL && peer[0] != '\0') {
+        return ERR_PARSE; /* the URL was fine, the answer is no HTTP */
+    }
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
@@ -188,7 +194,7 @@ static void on_curl_done(void *data, CURL *easy, CURLcode code)
     if (call->err.code != 0) { /* set where it happened, in a callback */
         call_prefix(call, call->err.code);
     } else if (code != CURLE_OK) {
-        errctx_set(&call->err, error_of(code), "%s", curl_loop_error(easy, code));
+        errctx_set(&call->err, error_of(easy, code), "%s", curl_loop_error(easy, code));
         call_prefix(call, call->err.code);
     }
     call_deliver(call);
@@ -360,7 +366,8 @@ static void on_profile_ready(void *data)
     call_start(call);
 }
 
-struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done, void *data)
+struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done,
+                                   void *data)
 {
     MAGIC_CHECK(c, CLIENT_MAGIC);
     invariant(req->url != NULL && req->timeout_ms > 0);

@@ -1,9 +1,9 @@
 /* A request from head to answer: see http_server.h and http_exchange.h.
  *
- * The exchange lives on the heap, beside libh2o's request: libh2o may drop the request while the handler still works, the
- * handler may not know. A shared object in the request's pool tells the exchange when that happens, and everything handlers
- * see is a copy in the exchange's arena. Nothing is ever sent from a freed request, and no zero-length buffer is sent at all
- * (libh2o on libuv aborts on one over TLS). */
+ * The exchange lives on the heap, beside libh2o's request: libh2o may drop the request while the handler still works,
+ * the handler may not know. A shared object in the request's pool tells the exchange when that happens, and everything
+ * handlers see is a copy in the exchange's arena. Nothing is ever sent from a freed request, and no zero-length buffer
+ * is sent at all (libh2o on libuv aborts on one over TLS). */
 #include "net/http_exchange.h"
 
 #include "base/arena.h"
@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-#define EXCHANGE_MAGIC 0x78636867U
+#define EXCHANGE_MAGIC  0x78636867U
 #define ERROR_BYTES_MAX 4096
 #define GZIP_BYTES_MIN  512
 
@@ -174,8 +174,8 @@ static void note_answer(const struct http_exchange *x, int status)
 {
     if (x->env != NULL && x->env->on_answer != NULL) {
         double seconds = (double)(timebase_monotonic_us() - x->begin_us) / 1e6;
-        x->env->on_answer(x->env->data, x->row != NULL ? x->row->path : "", x->row != NULL ? x->row->method : "", status,
-                          seconds);
+        x->env->on_answer(x->env->data, x->row != NULL ? x->row->path : "", x->row != NULL ? x->row->method : "",
+                          status, seconds);
     }
 }
 

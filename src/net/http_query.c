@@ -1,8 +1,8 @@
 /* Request targets, queries and base64: see http_query.h.
  *
- * Everything here reads bytes a stranger chose: no allocation beyond the input's own length, one pass, no recursion. The
- * rules are those of Go's net/url, since that is what clients of the Go Kvass were written against: a pair with a broken
- * escape is dropped, '+' is a space in queries only. */
+ * Everything here reads bytes a stranger chose: no allocation beyond the input's own length, one pass, no recursion.
+ * The rules are those of Go's net/url, since that is what clients of the Go Kvass were written against: a pair with a
+ * broken escape is dropped, '+' is a space in queries only. */
 #include "net/http_query.h"
 
 #include <stdint.h>

@@ -4,12 +4,13 @@
 
 #include "base/arena.h"
 
-/* Decodes %XX (and + as space when `plus`) of `in` to `out`, which has room for in.len bytes. Returns the decoded length, or
- * SIZE_MAX for a % that two hex digits do not follow. */
+/* Decodes %XX (and + as space when `plus`) of `in` to `out`, which has room for in.len bytes. Returns the decoded
+ * length, or SIZE_MAX for a % that two hex digits do not follow. */
 size_t http_percent_decode(struct view in, bool plus, char *out);
 
-/* Cuts a raw request target in path and query (without '?'; {NULL,0} when there is none) and decodes the path. An absolute-form
- * target loses scheme and authority. False when the path is not one: no leading '/', bad escape, NUL, a ".." segment. */
+/* Cuts a raw request target in path and query (without '?'; {NULL,0} when there is none) and decodes the path. An
+ * absolute-form target loses scheme and authority. False when the path is not one: no leading '/', bad escape, NUL, a
+ * ".." segment. */
 bool http_target_split(struct view target, struct arena *arena, struct view *ret_path, struct view *ret_query);
 
 /* The index-th value of the parameter `name`; pairs with a bad escape do not count. False when there is none. */

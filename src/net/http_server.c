@@ -1,12 +1,12 @@
 /* HTTP server of the API listeners: see http_server.h.
  *
  * libh2o reads and writes; this file decides who may connect and how long they may take. libh2o 2.2 has one timeout for
- * heads and idle connections and none for bodies and answers, so a sweep looks at each connection a few times a second: a
- * head that trickles, a body or an answer that moves no byte, bodies that together outgrow their budget. The sweep only
- * ever shuts a socket down; libh2o then finds out by itself and cleans up on its own path.
+ * heads and idle connections and none for bodies and answers, so a sweep looks at each connection a few times a second:
+ * a head that trickles, a body or an answer that moves no byte, bodies that together outgrow their budget. The sweep
+ * only ever shuts a socket down; libh2o then finds out by itself and cleans up on its own path.
  *
- * Closing goes step by step, because libh2o asserts on a context with open connections, and its timers are memory of ours
- * that libuv still holds after h2o_context_dispose: see server_finish. */
+ * Closing goes step by step, because libh2o asserts on a context with open connections, and its timers are memory of
+ * ours that libuv still holds after h2o_context_dispose: see server_finish. */
 #include "net/http_exchange.h"
 
 #include "base/invariant.h"
@@ -326,8 +326,9 @@ static void on_first_barrier(uv_handle_t *handle)
     uv_close((uv_handle_t *)&s->shut, on_second_barrier);
 }
 
-/* libuv runs close callbacks in batches, in no order we may rely on. The timers inside the context are closed in the batch of
- * `sweep`; `shut` is closed from that batch, so its callback comes after all of them: only then the memory may go. */
+/* libuv runs close callbacks in batches, in no order we may rely on. The timers inside the context are closed in the
+ * batch of `sweep`; `shut` is closed from that batch, so its callback comes after all of them: only then the memory may
+ * go. */
 static void server_finish(uv_timer_t *timer)
 {
     struct http_server *s = timer->data;

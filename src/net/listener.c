@@ -1,8 +1,8 @@
 /* Listening sockets: see listener.h.
  *
- * Inherited sockets are looked at on every call instead of being remembered: the service manager's variables stay in the
- * environment (LISTEN_PID keeps children from believing them), and a socket is recognised by what it is bound to. The
- * address wins over the name, because all sockets of one .socket unit carry the same name unless told otherwise.
+ * Inherited sockets are looked at on every call instead of being remembered: the service manager's variables stay in
+ * the environment (LISTEN_PID keeps children from believing them), and a socket is recognised by what it is bound to.
+ * The address wins over the name, because all sockets of one .socket unit carry the same name unless told otherwise.
  *
  * Resolving a host name blocks, which is why listeners are opened at start, before any loop runs. */
 #include "net/listener.h"
@@ -210,7 +210,8 @@ static int bind_one(const struct addrinfo *ai)
     return -1;
 }
 
-/* All addresses: IPv6 first, because that socket takes IPv4 too. A host name: IPv4 first, as "localhost" is understood. */
+/* All addresses: IPv6 first, because that socket takes IPv4 too. A host name: IPv4 first, as "localhost" is understood.
+ */
 static int bind_any(const struct addrinfo *list, bool all_addresses, int *ret_errno)
 {
     int first = all_addresses ? AF_INET6 : AF_INET;

@@ -6,10 +6,11 @@
 
 #include <stdbool.h>
 
-/* A bound, listening, non-blocking, close-on-exec fd for "host:port", ":port" (all addresses) or "[v6]:port". When an inherited
- * socket is bound to the same address, or carries the given fd name, it is taken instead and *ret_inherited is true.
- * ERR_IO: the message has address, cause and, for a port in use, the remedy. */
-int listener_open(const char *address, const char *fd_name, int *ret_fd, bool *ret_inherited, struct errctx *err) MUST_CHECK;
+/* A bound, listening, non-blocking, close-on-exec fd for "host:port", ":port" (all addresses) or "[v6]:port". When an
+ * inherited socket is bound to the same address, or carries the given fd name, it is taken instead and *ret_inherited
+ * is true. ERR_IO: the message has address, cause and, for a port in use, the remedy. */
+int listener_open(const char *address, const char *fd_name, int *ret_fd, bool *ret_inherited,
+                  struct errctx *err) MUST_CHECK;
 
 /* Splits an address; port 0..65535. Host may be empty. */
 int listener_parse_address(const char *address, char host[256], unsigned *ret_port, struct errctx *err) MUST_CHECK;

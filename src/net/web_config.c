@@ -1,9 +1,9 @@
 /* The web configuration file: see web_config.h.
  *
- * libyaml's document loader resolves aliases; the walk then follows one table of keys per mapping, so an unknown or repeated
- * key is an error with its place, never ignored. Values are taken as yaml.v2 takes them, since that is the reader behind
- * promtool: any scalar is a string, merge keys are followed, null leaves a field alone. The walk goes as deep as the tables
- * do, plus a bounded chain of merges: a file of nested aliases costs nothing. */
+ * libyaml's document loader resolves aliases; the walk then follows one table of keys per mapping, so an unknown or
+ * repeated key is an error with its place, never ignored. Values are taken as yaml.v2 takes them, since that is the
+ * reader behind promtool: any scalar is a string, merge keys are followed, null leaves a field alone. The walk goes as
+ * deep as the tables do, plus a bounded chain of merges: a file of nested aliases costs nothing. */
 #include "net/web_config.h"
 
 #include "base/bytes.h"
@@ -99,7 +99,8 @@ static int read_bool(struct walk *w, yaml_node_t *n, bool *ret)
             return 0;
         }
     }
-    return refuse(w, n, ERR_INVALID, "true or false is needed here, not", n->type == YAML_SCALAR_NODE ? scalar_view(n) : VIEW(""));
+    return refuse(w, n, ERR_INVALID, "true or false is needed here, not",
+                  n->type == YAML_SCALAR_NODE ? scalar_view(n) : VIEW(""));
 }
 
 static int read_path(struct walk *w, yaml_node_t *n, const char **ret)
@@ -183,7 +184,8 @@ static int walk_struct(struct walk *w, yaml_node_t *n, const struct field *field
 }
 
 /* A mapping of string to string; `add` judges each pair. */
-static int walk_strings(struct walk *w, yaml_node_t *n, int (*add)(struct walk *, yaml_node_t *, const char *, const char *))
+static int walk_strings(struct walk *w, yaml_node_t *n,
+                        int (*add)(struct walk *, yaml_node_t *, const char *, const char *))
 {
     if (node_is_null(n)) {
         return 0;
@@ -239,7 +241,8 @@ static int read_version(struct walk *w, yaml_node_t *n, int *ret)
     static const struct {
         const char *name;
         int version;
-    } rows[] = {{"TLS10", TLS1_VERSION}, {"TLS11", TLS1_1_VERSION}, {"TLS12", TLS1_2_VERSION}, {"TLS13", TLS1_3_VERSION}};
+    } rows[] = {
+        {"TLS10", TLS1_VERSION}, {"TLS11", TLS1_1_VERSION}, {"TLS12", TLS1_2_VERSION}, {"TLS13", TLS1_3_VERSION}};
     const char *text = NULL;
     int rc = read_string(w, n, &text);
     if (rc != 0 || node_is_null(n)) {
@@ -270,7 +273,8 @@ static int read_prefer(struct walk *w, yaml_node_t *n)
 }
 
 /* Joins the OpenSSL names of a list by ':'. */
-static int read_names(struct walk *w, yaml_node_t *n, const char *what, const char *(*translate)(struct view), const char **ret)
+static int read_names(struct walk *w, yaml_node_t *n, const char *what, const char *(*translate)(struct view),
+                      char **ret)
 {
     if (node_is_null(n)) {
         return 0;
@@ -430,7 +434,8 @@ static int add_user(struct walk *w, yaml_node_t *at, const char *name, const cha
     if (fault != NULL) {
         return refuse(w, at, ERR_INVALID, fault, view_of(name));
     }
-    *vec_push(&w->users) = (struct web_user){arena_view(w->c->arena, view_of(name)), arena_view(w->c->arena, view_of(hash))};
+    *vec_push(&w->users) =
+        (struct web_user){arena_view(w->c->arena, view_of(name)), arena_view(w->c->arena, view_of(hash))};
     return 0;
 }
 
@@ -472,7 +477,8 @@ static int judge(struct web_config *c, struct errctx *err)
         return 0;
     }
     if (c->cert_file == NULL || c->key_file == NULL) {
-        return errctx_set(err, ERR_INVALID, "tls_server_config: missing %s", c->cert_file == NULL ? "cert_file" : "key_file");
+        return errctx_set(err, ERR_INVALID, "tls_server_config: missing %s",
+                          c->cert_file == NULL ? "cert_file" : "key_file");
     }
     int rc = judge_client_auth(c, err);
     if (rc == 0 && c->client_ca_file != NULL && c->client_auth == WEB_CLIENT_AUTH_NONE) {
@@ -495,7 +501,8 @@ static int walk_document(struct walk *w)
         rc = judge(w->c, w->err);
     }
     w->c->user_count = w->users.len;
-    w->c->users = arena_dup(w->c->arena, w->users.items != NULL ? (void *)w->users.items : "", w->users.len * sizeof(struct web_user));
+    w->c->users = arena_dup(w->c->arena, w->users.items != NULL ? (void *)w->users.items : "",
+                            w->users.len * sizeof(struct web_user));
     w->c->header_count = w->headers.len;
     w->c->headers = arena_dup(w->c->arena, w->headers.items != NULL ? (void *)w->headers.items : "",
                               w->headers.len * sizeof(struct web_header));
@@ -507,7 +514,8 @@ static int walk_document(struct walk *w)
 int web_config_parse(struct view text, const char *folder, struct web_config **ret, struct errctx *err)
 {
     if (text.len > WEB_CONFIG_BYTES_MAX) {
-        return errctx_set(err, ERR_LIMIT, "web configuration has %zu bytes; at most %zu", text.len, WEB_CONFIG_BYTES_MAX);
+        return errctx_set(err, ERR_LIMIT, "web configuration has %zu bytes; at most %zu", text.len,
+                          WEB_CONFIG_BYTES_MAX);
     }
     yaml_parser_t parser;
     yaml_document_t doc;
@@ -546,7 +554,9 @@ int web_config_load(const char *path, struct web_config **ret, SSL_CTX **ret_tls
     bytes_init(&text, WEB_CONFIG_BYTES_MAX);
     int rc = files_read(path, &text, err);
     const char *slash = strrchr(path, '/');
-    char *folder = slash == path ? mem_strdup("/") : slash != NULL ? mem_dup(path, (size_t)(slash - path)) : mem_strdup(".");
+    char *folder = slash == path   ? mem_strdup("/")
+                   : slash != NULL ? mem_dup(path, (size_t)(slash - path))
+                                   : mem_strdup(".");
     struct web_config *c = NULL;
     if (rc == 0) {
         rc = web_config_parse(bytes_view(&text), folder, &c, err);

@@ -1,5 +1,5 @@
-/* The web configuration file of Prometheus and its exporters (exporter-toolkit): TLS, users, response headers. Accepts and
- * refuses what `promtool check web-config` accepts and refuses. */
+/* The web configuration file of Prometheus and its exporters (exporter-toolkit): TLS, users, response headers. Accepts
+ * and refuses what `promtool check web-config` accepts and refuses. */
 #ifndef KVASS_NET_WEB_CONFIG_H
 #define KVASS_NET_WEB_CONFIG_H
 
@@ -28,13 +28,13 @@ enum web_client_auth {
 };
 
 struct web_config {
-    struct arena *arena;                              /* owns all below */
+    struct arena *arena;                               /* owns all below */
     const char *cert_file, *key_file, *client_ca_file; /* joined to the folder of the file; NULL when absent */
-    const char *client_auth_type;                     /* as written; NULL when absent */
+    const char *client_auth_type;                      /* as written; NULL when absent */
     enum web_client_auth client_auth;
-    int min_version, max_version;     /* TLS1_2_VERSION, ... */
-    const char *cipher_list;          /* OpenSSL's spelling, NULL = default; "" = none below TLS 1.3 */
-    const char *group_list;           /* OpenSSL's spelling, NULL = default */
+    int min_version, max_version;      /* TLS1_2_VERSION, ... */
+    char *cipher_list;                 /* OpenSSL's spelling, NULL = default; "" = none below TLS 1.3 */
+    char *group_list;                  /* OpenSSL's spelling, NULL = default */
     bool prefer_server_ciphers, http2; /* http2 is read and ignored: our listeners speak HTTP/1.1 */
     struct web_user *users;
     size_t user_count;
@@ -42,8 +42,8 @@ struct web_config {
     size_t header_count;
 };
 
-/* Parses text. `folder` is what relative paths are joined to. ERR_PARSE, ERR_INVALID or ERR_LIMIT; the message has line and
- * column where there is one. Touches no file. */
+/* Parses text. `folder` is what relative paths are joined to. ERR_PARSE, ERR_INVALID or ERR_LIMIT; the message has line
+ * and column where there is one. Touches no file. */
 int web_config_parse(struct view text, const char *folder, struct web_config **ret, struct errctx *err) MUST_CHECK;
 
 /* Reads and parses path, and builds the TLS context when the file asks for TLS (*ret_tls NULL otherwise). */

@@ -131,7 +131,9 @@ static int set_client_auth(SSL_CTX *ctx, const struct web_config *c, struct errc
     if (c->client_ca_file != NULL) {
         return load_authorities(ctx, c->client_ca_file, err);
     }
-    return verify && SSL_CTX_set_default_verify_paths(ctx) != 1 ? tls_error(err, "certificate authorities of", "the system") : 0;
+    return verify && SSL_CTX_set_default_verify_paths(ctx) != 1
+               ? tls_error(err, "certificate authorities of", "the system")
+               : 0;
 }
 
 static int set_protocol(SSL_CTX *ctx, const struct web_config *c, struct errctx *err)

@@ -1,4 +1,5 @@
-/* Any bytes as request target, as query and as base64: what is decoded is never longer than what came in, and paths are sound. */
+/* Any bytes as request target, as query and as base64: what is decoded is never longer than what came in, and paths are
+ * sound. */
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "net/http_query.h"

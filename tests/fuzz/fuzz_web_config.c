@@ -1,4 +1,5 @@
-/* Any bytes as a web configuration file: it is read whole or refused with a reason, and what is read holds what it promises. */
+/* Any bytes as a web configuration file: it is read whole or refused with a reason, and what is read holds what it
+ * promises. */
 #include "net/web_config.h"
 
 #include "base/invariant.h"

@@ -31,8 +31,9 @@ struct test_server {
 };
 
 /* Listens on 127.0.0.1, port chosen by the kernel. */
-void test_server_start(struct test_server *t, const struct http_server_conf *conf, const struct http_row *rows, void *data);
-void test_server_stop(struct test_server *t); /* close, wait, free */
+void test_server_start(struct test_server *t, const struct http_server_conf *conf, const struct http_row *rows,
+                       void *data);
+void test_server_stop(struct test_server *t);                          /* close, wait, free */
 void test_server_post(struct test_server *t, loop_fn *fn, void *data); /* runs there, returns when done */
 
 /* Blocking client connection; every wait ends after ten seconds. */

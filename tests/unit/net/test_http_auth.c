@@ -32,7 +32,8 @@ static void on_hello(struct http_exchange *x, void *data)
     free(content);
 }
 
-static const struct http_row rows[] = {{"GET", "/hello", on_hello}, {"GET", "/api/v1/hello", on_hello}, {NULL, NULL, NULL}};
+static const struct http_row rows[] = {
+    {"GET", "/hello", on_hello}, {"GET", "/api/v1/hello", on_hello}, {NULL, NULL, NULL}};
 
 static char *bcrypt(const char *prefix, const char *password)
 {
@@ -85,8 +86,10 @@ static int login(unsigned port, const char *user_pass)
 
 static char *write_users(struct scratch *s)
 {
-    char *a = bcrypt("$2a", "secret"), *b = bcrypt("$2y", "p:w:d"), *c = bcrypt("$2", "old"), *d = bcrypt("$2b", "gr\xc3\xbc\xc3\x9f");
-    char *text = mem_printf("basic_auth_users:\n  alice: %s\n  bob: %s\n  carol: %s\n  dan: %s\n  eve: %slonger\n", a, b, c, d, a);
+    char *a = bcrypt("$2a", "secret"), *b = bcrypt("$2y", "p:w:d"), *c = bcrypt("$2", "old"),
+         *d = bcrypt("$2b", "gr\xc3\xbc\xc3\x9f");
+    char *text = mem_printf("basic_auth_users:\n  alice: %s\n  bob: %s\n  carol: %s\n  dan: %s\n  eve: %slonger\n", a,
+                            b, c, d, a);
     char *path = scratch_write(s, "web.yml", text);
     free(a);
     free(b);
@@ -191,7 +194,8 @@ static void test_users_change(void **state)
     peer_connect(&p, t.port);
     assert_int_equal(login(t.port, "alice:secret"), 200);
     char *hash = bcrypt("$2y", "new");
-    char *text = mem_printf("basic_auth_users:\n  alice: %s\nhttp_server_config:\n  headers:\n    X-Frame-Options: deny\n", hash);
+    char *text = mem_printf(
+        "basic_auth_users:\n  alice: %s\nhttp_server_config:\n  headers:\n    X-Frame-Options: deny\n", hash);
     free(scratch_write(s, "web.yml", text));
     assert_int_equal(login(t.port, "alice:secret"), 401);
     assert_int_equal(login(t.port, "bob:p:w:d"), 401);
@@ -311,7 +315,8 @@ static void test_tls(void **state)
 {
     struct scratch *s = *state;
     struct test_server t;
-    char *path = write_tls(s, "a", "  min_version: TLS12\n"), *a_crt = scratch_path(s, "a.crt"), *b_crt = scratch_path(s, "b.crt");
+    char *path = write_tls(s, "a", "  min_version: TLS12\n"), *a_crt = scratch_path(s, "a.crt"),
+         *b_crt = scratch_path(s, "b.crt");
     test_server_start(&t, &(struct http_server_conf){.web_config_file = path}, rows, NULL);
     struct peer p, q;
     assert_true(peer_connect_tls(&p, t.port, a_crt, NULL, NULL));

@@ -69,7 +69,8 @@ static void on_big(struct http_exchange *x, void *data)
 {
     (void)data;
     struct view n = http_query(x, "n", 0);
-    size_t len = strtoul(n.base, NULL, 10);
+    size_t len = n.base != NULL ? strtoul(n.base, NULL, 10) : 0;
+    len = len < 64000000 ? len : 64000000;
     char *content = mem_alloc(len + 1);
     for (size_t i = 0; i < len; i++) {
         content[i] = (char)('a' + (i * i / 7) % 23);
@@ -97,7 +98,8 @@ static void release(void *data)
     for (size_t i = 0; i < f->kept_count; i++) {
         struct view path = http_path(f->kept[i]), body = http_body(f->kept[i]);
         char text[256];
-        snprintf(text, sizeof(text), "late %.*s %.*s", VIEW_FMT(path), (int)body.len, body.base != NULL ? body.base : "");
+        snprintf(text, sizeof(text), "late %.*s %.*s", VIEW_FMT(path), (int)body.len,
+                 body.base != NULL ? body.base : "");
         http_respond(f->kept[i], 200, "text/plain", view_of(text));
     }
     f->kept_count = 0;
@@ -135,9 +137,9 @@ static void on_answer(void *data, const char *row, const char *method, int statu
 }
 
 static const struct http_row rows[] = {
-    {"GET", "/api/v1/hello", on_hello}, {"GET", "/query/", on_query},  {"GET", "/files/*", on_query},
-    {"POST", "/api/v1/body", on_body},  {"GET", "/big", on_big},       {"GET", "/keep", on_keep},
-    {"POST", "/keep", on_keep},         {"GET", "/empty", on_empty},   {NULL, NULL, NULL},
+    {"GET", "/api/v1/hello", on_hello}, {"GET", "/query/", on_query}, {"GET", "/files/*", on_query},
+    {"POST", "/api/v1/body", on_body},  {"GET", "/big", on_big},      {"GET", "/keep", on_keep},
+    {"POST", "/keep", on_keep},         {"GET", "/empty", on_empty},  {NULL, NULL, NULL},
 };
 
 static void start(struct fixture *f, const struct http_server_conf *conf)
@@ -182,8 +184,8 @@ static void test_rows(void **state)
     expect(&f, "GET /api/v1/hel%6co?x HTTP/1.1\r\n" H "\r\n", 200, NULL);
     expect(&f, "GET http://a.example:1/api/v1/hello HTTP/1.1\r\n" H "\r\n", 200, NULL);
     expect(&f, "GET /api/v1/hello HTTP/1.0\r\n\r\n", 200, NULL);
-    expect(&f, "GET /query?match[]=a%20b&x&match%5B%5D=c+d&match[]=%zz&match[]= HTTP/1.1\r\n" H "User-Agent: t\r\n\r\n", 200,
-           "<a b><c d><>GET /query t");
+    expect(&f, "GET /query?match[]=a%20b&x&match%5B%5D=c+d&match[]=%zz&match[]= HTTP/1.1\r\n" H "User-Agent: t\r\n\r\n",
+           200, "<a b><c d><>GET /query t");
     expect(&f, "GET /files/a/b%20c?q HTTP/1.1\r\n" H "\r\n", 200, "GET /files/a/b c ");
     expect(&f, "GET /files/../x HTTP/1.1\r\n" H "\r\n", 400, NULL);
     expect(&f, "GET /files/%2e%2e/x HTTP/1.1\r\n" H "\r\n", 400, NULL);
@@ -192,7 +194,9 @@ static void test_rows(void **state)
     expect(&f, "GET /empty?s=204 HTTP/1.1\r\n" H "\r\n", 204, "");
     expect(&f, "OPTIONS * HTTP/1.1\r\n" H "\r\n", 405, NULL);
     expect(&f, "CONNECT a.example:1 HTTP/1.1\r\n" H "\r\n", 405, NULL);
-    expect(&f, "GET /query HTTP/1.1\r\n" H "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    expect(&f,
+           "GET /query HTTP/1.1\r\n" H
+           "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
            200, "GET /query ");
     test_server_stop(&f.server);
     assert_int_equal(f.answers, 15);
@@ -305,7 +309,8 @@ static void test_gzip(void **state)
     test_server_stop(&f.server);
 }
 
-static void send_body(struct fixture *f, const char *method, const char *body, size_t len, bool chunked, struct reply *r)
+static void send_body(struct fixture *f, const char *method, const char *body, size_t len, bool chunked,
+                      struct reply *r)
 {
     struct peer p;
     peer_connect(&p, f->server.port);
@@ -351,7 +356,8 @@ static void test_body(void **state)
         struct reply r;
         send_body(&f, "POST", body, 100001, chunked != 0, &r);
         assert_int_equal(r.status, 413);
-        assert_string_equal(r.body, "{\"status\":\"error\",\"errorType\":\"too_large\",\"error\":\"request body too large\"}");
+        assert_string_equal(r.body,
+                            "{\"status\":\"error\",\"errorType\":\"too_large\",\"error\":\"request body too large\"}");
         reply_done(&r);
     }
     expect(&f, "POST /api/v1/body HTTP/1.1\r\n" H "Content-Length: 200000\r\n\r\n", 413, NULL);
@@ -644,6 +650,64 @@ static void test_close(void **state)
     peer_close(&stuck);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+    *state = *state * 1664525U + 1013904223U;
+    return *state >> 8;
+}
+
+/* Requests with a few bytes wrong, cut or repeated; whatever comes back, the server lives and serves. */
+static void test_mutated(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {
+        "GET /query?match[]=a%20b&x=1 HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n",
+        "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        "POST /api/v1/body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "GET http://a:1/big?n=2000 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nAccept-Encoding: "
+        "gzip\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "HEAD /files/a/../b/%2e HTTP/1.0\r\nConnection: keep-alive\r\nX:\r\n folded\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    };
+    struct fixture f;
+    uint32_t seed = 42;
+    struct http_server_conf conf = {.idle_ms = 1000, .head_ms = 500, .request_bytes_max = 1 << 20};
+    start(&f, &conf);
+    for (int i = 0; i < 1500; i++) {
+        char text[512];
+        size_t len = strlen(seeds[i % 6]);
+        memcpy(text, seeds[i % 6], len);
+        for (uint32_t n = next_random(&seed) % 4; n > 0; n--) {
+            size_t at = next_random(&seed) % len;
+            switch (next_random(&seed) % 3) {
+            case 0:
+                text[at] = (char)next_random(&seed);
+                break;
+            case 1:
+                len = at + 1;
+                break;
+            default:
+                text[at] = " \r\n:%/0\t"[next_random(&seed) % 8];
+                break;
+            }
+        }
+        struct peer p;
+        peer_connect(&p, f.server.port);
+        peer_send_bytes(&p, text, len);
+        if (i % 3 == 0) {
+            shutdown(p.fd, SHUT_WR);
+            assert_true(peer_at_end(&p));
+        }
+        if (i % 3 == 1) {
+            peer_reset(&p);
+        } else {
+            peer_close(&p);
+        }
+    }
+    expect(&f, "GET /empty HTTP/1.1\r\n" H "\r\n", 200, "");
+    test_server_stop(&f.server);
+}
+
 struct closing {
     struct fixture *f;
     bool closed;
@@ -694,13 +758,21 @@ int main(void)
     struct scratch s;
     scratch_init(&s);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),           cmocka_unit_test(test_no_row),
-        cmocka_unit_test(test_head),           cmocka_unit_test(test_gzip),
-        cmocka_unit_test(test_body),           cmocka_unit_test(test_large_head),
-        cmocka_unit_test(test_pipelining),     cmocka_unit_test(test_concurrent),
-        cmocka_unit_test(test_connections_max), cmocka_unit_test(test_slow_head),
-        cmocka_unit_test(test_idle_and_stalled), cmocka_unit_test(test_body_budget),
-        cmocka_unit_test(test_client_gone),    cmocka_unit_test(test_close),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_no_row),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_body),
+        cmocka_unit_test(test_large_head),
+        cmocka_unit_test(test_pipelining),
+        cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_connections_max),
+        cmocka_unit_test(test_slow_head),
+        cmocka_unit_test(test_idle_and_stalled),
+        cmocka_unit_test(test_body_budget),
+        cmocka_unit_test(test_client_gone),
+        cmocka_unit_test(test_mutated),
+        cmocka_unit_test(test_close),
         cmocka_unit_test(test_close_with_grace),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

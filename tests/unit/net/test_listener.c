@@ -69,7 +69,8 @@ static bool connects(int family, unsigned port)
 {
     int fd = socket(family, SOCK_STREAM, 0);
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_loopback};
+    struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_loopback};
     v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int rc = family == AF_INET ? connect(fd, (struct sockaddr *)&v4, sizeof(v4))
                                : connect(fd, (struct sockaddr *)&v6, sizeof(v6));

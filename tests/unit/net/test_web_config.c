@@ -97,7 +97,9 @@ static const struct {
     {"http_server_config:\n  http3: true\n", false},
     {"http_server_config:\n  headers:\n", true},
     {"http_server_config:\n  headers: {X-Frame-Options: deny, X-Content-Type-Options: nosniff}\n", true},
-    {"http_server_config:\n  headers: {X-Frame-Options: sameorigin, X-XSS-Protection: 1, Strict-Transport-Security: a}\n", true},
+    {"http_server_config:\n  headers: {X-Frame-Options: sameorigin, X-XSS-Protection: 1, Strict-Transport-Security: "
+     "a}\n",
+     true},
     {"http_server_config:\n  headers: {Content-Security-Policy: \"default-src 'self'\"}\n", true},
     {"http_server_config:\n  headers: {X-Frame-Options: allow}\n", false},
     {"http_server_config:\n  headers: {X-Frame-Options: DENY}\n", false},
@@ -130,7 +132,8 @@ static const struct {
     {"basic_auth_users: alice\n", false},
     {"basic_auth_users:\n  alice: [" HASH "]\n", false},
     {"basic_auth_users: &x\n  alice: " HASH "\nhttp_server_config: {}\n", true},
-    {"tls_server_config: &t\n  cert_file: &c a.crt\n  key_file: a.key\n  client_ca_file: *c\n  client_auth_type: RequestClientCert\n",
+    {"tls_server_config: &t\n  cert_file: &c a.crt\n  key_file: a.key\n  client_ca_file: *c\n  client_auth_type: "
+     "RequestClientCert\n",
      true},
     {"tls_server_config:\n  <<: {cert_file: a.crt, key_file: a.key}\n  min_version: TLS13\n", true},
     {"tls_server_config:\n  <<: [{cert_file: a.crt}, {key_file: a.key}]\n", true},
@@ -191,8 +194,8 @@ static void test_cases(void **state)
         struct errctx err = ERRCTX_INIT;
         bool oracle = promtool_accepts(path), ours = we_accept(path, &err);
         if (oracle != ours || ours != cases[i].good) {
-            print_message("# expected %d, promtool says %d, we say %d (%s):\n%s\n", cases[i].good, oracle, ours, err.msg,
-                          cases[i].text);
+            print_message("# expected %d, promtool says %d, we say %d (%s):\n%s\n", cases[i].good, oracle, ours,
+                          err.msg, cases[i].text);
             wrong++;
         }
         free(path);
