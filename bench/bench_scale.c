@@ -1,7 +1,7 @@
 /* Placing by measured load against placing by hash, on the same skewed load: shards needed, fullest against mean, and how many targets move
  * when everything grows by a tenth. Prints the table of docs/scale.md.
  *
- *     bench/bench_scale [NODES]        default 50000 (16 targets and 100,000 series a node)
+ *     bench/bench_scale [NODES [LARGEST]]        default 50000 (16 targets and 100,000 series a node) and 1250000 (series of the largest target)
  *
  * Every scheme must keep every shard at or below the high mark (0.85 of the limit). The hash schemes are given the smallest number of shards that does,
  * found by search, which is more than an operator could do: they cannot see it coming. */
@@ -23,8 +23,8 @@
 /* ---- the load ---- */
 
 /* Three targets of every node are of the platform (node exporter, kubelet, cAdvisor: alike on every node, the last one large), the others
- * are applications with a long tail (Pareto, exponent 1.16: a fifth of them has four fifths of the series), at most half a shard. */
-static uint64_t *make_sizes(size_t nodes)
+ * are applications with a long tail (Pareto, exponent 1.16: a fifth of them has four fifths of the series). */
+static uint64_t *make_sizes(size_t nodes, double largest)
 {
     size_t targets = nodes * PER_NODE;
     uint64_t *sizes = mem_calloc(targets, sizeof(*sizes));
@@ -33,13 +33,17 @@ static uint64_t *make_sizes(size_t nodes)
         static const double platform[] = {1200, 3500, 18000};
         double size = i % PER_NODE < 3 ? platform[i % PER_NODE] * (0.7 + 0.6 * bench_share(i + 7))
                                        : 900 * pow(1 - bench_share(i), -1 / 1.16);
-        size = size > (double)LIMIT / 4 ? (double)LIMIT / 4 : size;
-        sizes[i] = (uint64_t)size;
-        total += size;
+        sizes[i] = (uint64_t)(size > largest ? largest : size);
+        total += (double)sizes[i];
     }
-    double factor = NODE_SERIES * (double)nodes / total;
-    for (size_t i = 0; i < targets; i++) {
-        sizes[i] = (uint64_t)((double)sizes[i] * factor);
+    for (int pass = 0; pass < 20; pass++) { /* to the wanted sum, the largest staying where it is */
+        double factor = NODE_SERIES * (double)nodes / total;
+        total = 0;
+        for (size_t i = 0; i < targets; i++) {
+            double size = (double)sizes[i] * factor;
+            sizes[i] = (uint64_t)(size > largest ? largest : size);
+            total += (double)sizes[i];
+        }
     }
     return sizes;
 }
@@ -213,11 +217,12 @@ static uint32_t run_kvass(const char *name, const uint64_t *sizes, const uint64_
 int main(int argc, char **argv)
 {
     size_t nodes = argc > 1 ? strtoul(argv[1], NULL, 10) : 50000, targets = nodes * PER_NODE;
-    if (nodes == 0) {
-        fputs("usage: bench_scale [NODES]\n", stderr);
+    double largest = argc > 2 ? strtod(argv[2], NULL) : 1250000;
+    if (nodes == 0 || largest < NODE_SERIES) {
+        fputs("usage: bench_scale [NODES [LARGEST, from 100000 on]]\n", stderr);
         return 2;
     }
-    uint64_t *sizes = make_sizes(nodes), *grown = mem_dup(sizes, targets * sizeof(*sizes)), *hashes = mem_calloc(targets, sizeof(*hashes));
+    uint64_t *sizes = make_sizes(nodes, largest), *grown = mem_dup(sizes, targets * sizeof(*sizes)), *hashes = mem_calloc(targets, sizeof(*hashes));
     grow(grown, targets);
     uint64_t total = 0;
     for (size_t i = 0; i < targets; i++) {
@@ -225,8 +230,8 @@ int main(int argc, char **argv)
         total += sizes[i];
     }
     const struct scheme mod = {"hash modulo shards", place_by_mod}, ring = {"consistent hashing, 128 points a shard", place_on_ring};
-    printf("%zu nodes, %zu targets, %.2f billion series, limit %.1f million series a shard\n\n", nodes, targets, (double)total / 1e9,
-           (double)LIMIT / 1e6);
+    printf("%zu nodes, %zu targets, %.2f billion series, the largest target %.0f, limit %.1f million series a shard\n\n", nodes, targets,
+           (double)total / 1e9, largest, (double)LIMIT / 1e6);
     puts("| scheme | shards | fullest / mean | mean fill | shards at +10 % | fullest / mean | targets moved by the growth |");
     puts("|---|---|---|---|---|---|---|");
     run_kvass("kvass, emptiest shard", sizes, grown, targets, false);

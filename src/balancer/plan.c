@@ -322,7 +322,7 @@ static void zones_init(struct plan_round *r)
 const struct round_zone *round_zone_find(const struct plan_round *r, const char *name)
 {
     struct round_zone key = {.name = zone_name(name)};
-    return key.name[0] == '\0' ? NULL : bsearch(&key, r->zones, r->zone_count, sizeof(key), name_compare);
+    return key.name[0] == '\0' || r->zone_count == 0 ? NULL : bsearch(&key, r->zones, r->zone_count, sizeof(key), name_compare);
 }
 
 static int size_compare(const void *a, const void *b)
@@ -443,7 +443,9 @@ static void ranks_build(struct plan_round *r, struct hashmap *ranks)
             *vec_push(&list) = e;
         }
     }
-    qsort(list.items, list.len, sizeof(*list.items), rank_compare);
+    if (list.len > 1) {
+        qsort(list.items, list.len, sizeof(*list.items), rank_compare);
+    }
     for (size_t i = 0; i < list.len; i++) {
         list.items[i]->rank = (uint32_t)i;
     }
