@@ -1,11 +1,11 @@
-/* How long a round takes: TARGETS targets on GROUPS groups, cold (nothing is placed) and when nothing changed, and the same with half as many,
- * for the growth of the cost. Prints one line of JSON.
+/* How long a round takes: TARGETS targets on GROUPS groups, cold (nothing is placed) and when nothing changed, and
+ * the same with half as many, for the growth of the cost. Prints one line of JSON.
  *
  *     bench/bench_plan [TARGETS [GROUPS]]        default 800000 1000
  *
  * Goals: cold under 1.5 s, unchanged under 0.3 s, twice the targets at most 2.2 times as long. */
-#include "bench/bench_system.h"
 #include "base/mem.h"
+#include "bench/bench_system.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ struct times {
     size_t cold_actions, settled_actions;
 };
 
-/* Sizes from 300 series on with a long tail (Pareto, exponent 1.2), at most 200,000; groups are full to 94 % of the low mark. */
+/* Sizes from 300 series on with a long tail (Pareto, exponent 1.2), at most 200,000; groups are full to 94 % of the
+ * low mark. */
 static struct times measure(size_t targets, size_t groups, bool first_fit)
 {
     uint64_t *sizes = mem_calloc(targets, sizeof(*sizes)), total = 0;
@@ -69,7 +70,8 @@ static void print_mode(const char *name, size_t targets, size_t groups, bool fir
 
 int main(int argc, char **argv)
 {
-    size_t targets = argc > 1 ? strtoul(argv[1], NULL, 10) : 800000, groups = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
+    size_t targets = argc > 1 ? strtoul(argv[1], NULL, 10) : 800000,
+           groups = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
     if (targets < 2 || groups == 0) {
         fputs("usage: bench_plan [TARGETS [GROUPS]]\n", stderr);
         return 2;

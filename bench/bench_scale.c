@@ -1,12 +1,14 @@
-/* Placing by measured load against placing by hash, on the same skewed load: shards needed, fullest against mean, and how many targets move
- * when everything grows by a tenth. Prints the table of docs/scale.md.
+/* Placing by measured load against placing by hash, on the same skewed load: shards needed, fullest against mean, and
+ * how many targets move when everything grows by a tenth. Prints the table of docs/scale.md.
  *
- *     bench/bench_scale [NODES [LARGEST]]        default 50000 (16 targets and 100,000 series a node) and 1250000 (series of the largest target)
+ *     bench/bench_scale [NODES [LARGEST]]        default 50000 (16 targets and 100,000 series a node) and 1250000
+ * (series of the largest target)
  *
- * Every scheme must keep every shard at or below the high mark (0.85 of the limit). The hash schemes are given the smallest number of shards that does,
- * found by search, which is more than an operator could do: they cannot see it coming. */
-#include "bench/bench_system.h"
+ * Every scheme must keep every shard at or below the high mark (0.85 of the limit). The hash schemes are given the
+ * smallest number of shards that does, found by search, which is more than an operator could do: they cannot see it
+ * coming. */
 #include "base/mem.h"
+#include "bench/bench_system.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,8 +24,9 @@
 
 /* ---- the load ---- */
 
-/* Three targets of every node are of the platform (node exporter, kubelet, cAdvisor: alike on every node, the last one large), the others
- * are applications with a long tail (Pareto, exponent 1.16: a fifth of them has four fifths of the series). */
+/* Three targets of every node are of the platform (node exporter, kubelet, cAdvisor: alike on every node, the last
+ * one large), the others are applications with a long tail (Pareto, exponent 1.16: a fifth of them has four fifths of
+ * the series). */
 static uint64_t *make_sizes(size_t nodes, double largest)
 {
     size_t targets = nodes * PER_NODE;
@@ -86,7 +89,8 @@ static void place_on_ring(const uint64_t *hashes, size_t targets, uint32_t shard
     size_t count = (size_t)shards * RING_POINTS;
     struct point *ring = mem_calloc(count, sizeof(*ring));
     for (size_t i = 0; i < count; i++) {
-        ring[i] = (struct point){bench_scatter(bench_scatter(i + 1) ^ UINT64_C(0xabcdef)), (uint32_t)(i / RING_POINTS)};
+        ring[i] =
+            (struct point){bench_scatter(bench_scatter(i + 1) ^ UINT64_C(0xabcdef)), (uint32_t)(i / RING_POINTS)};
     }
     qsort(ring, count, sizeof(*ring), point_compare);
     for (size_t i = 0; i < targets; i++) {
@@ -173,15 +177,15 @@ static struct settled settle(struct bench_system *s)
 
 /* ---- the table ---- */
 
-static void print_row(const char *name, uint32_t before, struct balance b, uint32_t after, struct balance a, size_t moves,
-                      size_t targets)
+static void print_row(const char *name, uint32_t before, struct balance b, uint32_t after, struct balance a,
+                      size_t moves, size_t targets)
 {
     printf("| %s | %u | %.2f | %.0f %% | %u | %.2f | %zu (%.1f %%) |\n", name, before, b.most / b.mean,
            100 * b.mean / (double)LIMIT, after, a.most / a.mean, moves, 100.0 * (double)moves / (double)targets);
 }
 
-static void run_hash(const struct scheme *s, const uint64_t *sizes, const uint64_t *grown, const uint64_t *hashes, size_t targets,
-                     uint32_t least)
+static void run_hash(const struct scheme *s, const uint64_t *sizes, const uint64_t *grown, const uint64_t *hashes,
+                     size_t targets, uint32_t least)
 {
     uint32_t *first = mem_calloc(targets, sizeof(*first)), *second = mem_calloc(targets, sizeof(*second));
     uint32_t before = shards_needed(s, sizes, hashes, targets, least, first);
@@ -197,7 +201,8 @@ static void run_hash(const struct scheme *s, const uint64_t *sizes, const uint64
     free(second);
 }
 
-static uint32_t run_kvass(const char *name, const uint64_t *sizes, const uint64_t *grown, size_t targets, bool first_fit)
+static uint32_t run_kvass(const char *name, const uint64_t *sizes, const uint64_t *grown, size_t targets,
+                          bool first_fit)
 {
     struct bench_system s;
     bench_system_init(&s, sizes, targets, 0);
@@ -222,17 +227,21 @@ int main(int argc, char **argv)
         fputs("usage: bench_scale [NODES [LARGEST, from 100000 on]]\n", stderr);
         return 2;
     }
-    uint64_t *sizes = make_sizes(nodes, largest), *grown = mem_dup(sizes, targets * sizeof(*sizes)), *hashes = mem_calloc(targets, sizeof(*hashes));
+    uint64_t *sizes = make_sizes(nodes, largest), *grown = mem_dup(sizes, targets * sizeof(*sizes)),
+             *hashes = mem_calloc(targets, sizeof(*hashes));
     grow(grown, targets);
     uint64_t total = 0;
     for (size_t i = 0; i < targets; i++) {
         hashes[i] = bench_scatter(bench_scatter(i + 1));
         total += sizes[i];
     }
-    const struct scheme mod = {"hash modulo shards", place_by_mod}, ring = {"consistent hashing, 128 points a shard", place_on_ring};
-    printf("%zu nodes, %zu targets, %.2f billion series, the largest target %.0f, limit %.1f million series a shard\n\n", nodes, targets,
-           (double)total / 1e9, largest, (double)LIMIT / 1e6);
-    puts("| scheme | shards | fullest / mean | mean fill | shards at +10 % | fullest / mean | targets moved by the growth |");
+    const struct scheme mod = {"hash modulo shards", place_by_mod},
+                        ring = {"consistent hashing, 128 points a shard", place_on_ring};
+    printf(
+        "%zu nodes, %zu targets, %.2f billion series, the largest target %.0f, limit %.1f million series a shard\n\n",
+        nodes, targets, (double)total / 1e9, largest, (double)LIMIT / 1e6);
+    puts(
+        "| scheme | shards | fullest / mean | mean fill | shards at +10 % | fullest / mean | targets moved by the growth |");
     puts("|---|---|---|---|---|---|---|");
     run_kvass("kvass, emptiest shard", sizes, grown, targets, false);
     run_kvass("kvass, first fit (scale-down on)", sizes, grown, targets, true);

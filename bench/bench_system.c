@@ -51,9 +51,18 @@ void bench_system_init(struct bench_system *s, const uint64_t *sizes, size_t tar
         uint64_t hash = bench_scatter(i + 1);
         s->keys[i] = (struct bench_key){hash, i};
         s->in.targets[i] = (struct plan_target){
-            .job = intern(jobs[i % 4]), .hash = hash, .place_key = hash, .series = sizes[i], .scraped = sizes[i],
-            .size_known = true, .explored = true, .health = TARGET_HEALTH_UP, .interval_ms = 15000, .want_replicas = 1,
-            .zone = "", .owners = &s->owners[2 * i],
+            .job = intern(jobs[i % 4]),
+            .hash = hash,
+            .place_key = hash,
+            .series = sizes[i],
+            .scraped = sizes[i],
+            .size_known = true,
+            .explored = true,
+            .health = TARGET_HEALTH_UP,
+            .interval_ms = 15000,
+            .want_replicas = 1,
+            .zone = "",
+            .owners = &s->owners[2 * i],
         };
     }
     qsort(s->keys, targets, sizeof(*s->keys), key_compare);
@@ -74,8 +83,8 @@ void bench_system_resize(struct bench_system *s, size_t groups)
 {
     s->in.groups = mem_realloc(s->in.groups, (groups + 1) * sizeof(*s->in.groups));
     for (size_t i = s->in.group_count; i < groups; i++) {
-        s->in.groups[i] =
-            (struct plan_group){.id = (uint32_t)i, .health = SHARD_HEALTH_READY, .last_seen_ms = BENCH_NOW_MS, .zone = ""};
+        s->in.groups[i] = (struct plan_group){
+            .id = (uint32_t)i, .health = SHARD_HEALTH_READY, .last_seen_ms = BENCH_NOW_MS, .zone = ""};
     }
     s->in.group_count = groups;
     s->in.desired_groups = (uint32_t)groups;
@@ -102,8 +111,11 @@ static void apply_action(struct plan_target *t, const struct plan_action *a)
         owner_on(t, a->from)->state = OWNER_IN_TRANSFER;
     }
     invariant((a->type == PLAN_ASSIGN || a->type == PLAN_MOVE_START) && t->owner_count < 2);
-    t->owners[t->owner_count++] = (struct plan_owner){
-        .group = (uint32_t)a->to, .health = TARGET_HEALTH_UP, .scrapes = 9, .good_scrapes = 9, .since_ms = BENCH_NOW_MS};
+    t->owners[t->owner_count++] = (struct plan_owner){.group = (uint32_t)a->to,
+                                                      .health = TARGET_HEALTH_UP,
+                                                      .scrapes = 9,
+                                                      .good_scrapes = 9,
+                                                      .since_ms = BENCH_NOW_MS};
 }
 
 void bench_system_apply(struct bench_system *s, const struct plan *p, size_t *ret_moves)

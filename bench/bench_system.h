@@ -1,4 +1,5 @@
-/* A system of targets on groups for the planner's benchmarks: made once, planned, the plan applied as if every move were proven at once. */
+/* A system of targets on groups for the planner's benchmarks: made once, planned, the plan applied as if every move
+ * were proven at once. */
 #ifndef KVASS_BENCH_BENCH_SYSTEM_H
 #define KVASS_BENCH_BENCH_SYSTEM_H
 
