@@ -1,9 +1,9 @@
 /* Exploring: the first scrape of a target, before it has a place, so that its size is known when it gets one.
  *
- * Every entry is either under way (a list, oldest first) or waits for a moment (a heap by due time, then by order of arrival): for its
- * first probe, for the pause after a failure, or for the end of its result's life, after which it is probed again while the old
- * result still answers. A probe whose record never comes counts as failed after a while, so that a lost one cannot use up the
- * concurrency for good. Nothing here blocks or asks for the time. */
+ * Every entry is either under way (a list, oldest first) or waits for a moment (a heap by due time, then by order of
+ * arrival): for its first probe, for the pause after a failure, or for the end of its result's life, after which it
+ * is probed again while the old result still answers. A probe whose record never comes counts as failed after a
+ * while, so that a lost one cannot use up the concurrency for good. Nothing here blocks or asks for the time. */
 #include "balancer/explore.h"
 
 #include "base/hashmap.h"

@@ -1,5 +1,5 @@
-/* The balancer's decision: facts in, plan out. plan_build is a pure function of its input; the JSON forms (plan_json.h) are what
- * `kvass plan` reads and writes. Order of input arrays never matters. */
+/* The balancer's decision: facts in, plan out. plan_build is a pure function of its input; the JSON forms
+ * (plan_json.h) are what `kvass plan` reads and writes. Order of input arrays never matters. */
 #ifndef KVASS_BALANCER_PLAN_H
 #define KVASS_BALANCER_PLAN_H
 
@@ -11,7 +11,7 @@
 enum owner_state { OWNER_ASSIGNED, OWNER_IN_TRANSFER, OWNER_LEAVING };
 
 struct plan_owner {
-    uint32_t group;        /* group id = ordinal */
+    uint32_t group; /* group id = ordinal */
     enum owner_state state;
     enum target_health health;
     uint32_t scrapes, good_scrapes; /* since this group loaded the assignment */
@@ -28,9 +28,9 @@ struct plan_target {
     bool vanished;            /* vanished from discovery, grace running: keep, do not move */
     enum target_health health;
     int64_t interval_ms;
-    int64_t last_move_ms;     /* 0 = never; cool-down */
-    uint32_t want_replicas;   /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
-    const char *zone;         /* "" = none */
+    int64_t last_move_ms;   /* 0 = never; cool-down */
+    uint32_t want_replicas; /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
+    const char *zone;       /* "" = none */
     struct plan_owner *owners;
     uint32_t owner_count;
 };
@@ -40,20 +40,20 @@ struct plan_group {
     uint32_t id;
     enum shard_health health;
     uint64_t capacity_series, capacity_scraped; /* 0 = the default of limits */
-    uint64_t head_series;       /* of its Prometheus (largest replica) */
-    uint64_t left_series;       /* series of targets that left it within 3 h: still in the head, not load */
-    int64_t last_seen_ms;       /* last good answer */
-    int64_t idle_since_ms;      /* 0 = not idle */
+    uint64_t head_series;                       /* of its Prometheus (largest replica) */
+    uint64_t left_series;  /* series of targets that left it within 3 h: still in the head, not load */
+    int64_t last_seen_ms;  /* last good answer */
+    int64_t idle_since_ms; /* 0 = not idle */
     const char *zone;
 };
 
 struct plan_limits {
-    uint64_t series, scraped;  /* per group; 0 = off */
-    double low, high;          /* 0.80, 0.85 */
+    uint64_t series, scraped;     /* per group; 0 = off */
+    double low, high;             /* 0.80, 0.85 */
     uint32_t per_target_overhead; /* Prometheus' own series per target: 5, or 8 with extra metrics */
     uint32_t moves_per_round;
     uint32_t min_groups, max_groups;
-    uint32_t move_scrapes;     /* good scrapes that prove a move; 1 is used for intervals over 2 min */
+    uint32_t move_scrapes; /* good scrapes that prove a move; 1 is used for intervals over 2 min */
     int64_t failover_grace_ms, max_idle_ms, move_cool_down_ms; /* max_idle 0 = never scale down */
     uint32_t failover_per_round;
     double even_out_threshold; /* max/mean above which loads are evened out; 0 = off */
@@ -67,8 +67,8 @@ struct plan_input {
     size_t group_count;
     struct plan_target *targets;
     size_t target_count;
-    uint32_t desired_groups;   /* what the platform is set to have */
-    bool complete;             /* all first discoveries done and all shards read: scaling down and forgetting are allowed */
+    uint32_t desired_groups; /* what the platform is set to have */
+    bool complete; /* all first discoveries done and all shards read: scaling down and forgetting are allowed */
 };
 
 enum plan_action_type { PLAN_ASSIGN, PLAN_MOVE_START, PLAN_MOVE_FINISH, PLAN_MOVE_UNDO, PLAN_FORGET };

@@ -1,6 +1,6 @@
-/* Sizes of targets that were never measured (down from the start, or assigned before their first scrape): the median of the measured
- * targets of their job, dimension by dimension, else a fixed default. An estimate never exceeds what fits beside others, so a guess alone
- * makes no target too big. Medians are only taken for jobs that need one. */
+/* Sizes of targets that were never measured (down from the start, or assigned before their first scrape): the median
+ * of the measured targets of their job, dimension by dimension, else a fixed default. An estimate never exceeds what
+ * fits beside others, so a guess alone makes no target too big. Medians are only taken for jobs that need one. */
 #include "balancer/plan_round.h"
 #include "base/hash.h"
 

@@ -1,11 +1,12 @@
 /* Draining and evening out: the two reasons to move what is not too much for its shard.
  *
- * Draining: when everything on the last group fits below the low mark in those before it, it is moved there, so that the group falls idle and
- * can go. It is all or nothing: a group that would be left half full is not touched. Nothing is drained while anything is unknown:
- * a group that is not ready, a target not measured yet or without room.
+ * Draining: when everything on the last group fits below the low mark in those before it, it is moved there, so that
+ * the group falls idle and can go. It is all or nothing: a group that would be left half full is not touched. Nothing
+ * is drained while anything is unknown: a group that is not ready, a target not measured yet or without room.
  *
- * Evening out: when the fullest group is over the threshold times the mean, it gives to the emptiest, if that lowers the fuller of the two
- * by a tenth. The fuller of the pair falls with every exchange, so this ends; and it leaves alone what draining empties. */
+ * Evening out: when the fullest group is over the threshold times the mean, it gives to the emptiest, if that lowers
+ * the fuller of the two by a tenth. The fuller of the pair falls with every exchange, so this ends; and it leaves
+ * alone what draining empties. */
 #include "balancer/plan_moves.h"
 
 #define EVEN_OUT_GAIN  0.10
@@ -28,7 +29,8 @@ static bool may_drain(const struct plan_round *r, int64_t last)
 {
     const struct plan_input *in = r->in;
     uint32_t floor = in->limits.min_groups > 1 ? in->limits.min_groups : 1;
-    bool quiet = r->waiting == 0 && r->exploring == 0 && r->overflow == 0 && in->complete && r->ready_count == r->group_count;
+    bool quiet =
+        r->waiting == 0 && r->exploring == 0 && r->overflow == 0 && in->complete && r->ready_count == r->group_count;
     return in->limits.max_idle_ms > 0 && quiet && r->group_count >= in->desired_groups && last >= (int64_t)floor &&
            r->groups[last].incoming == 0;
 }
@@ -94,7 +96,8 @@ static bool drain_last(struct plan_round *r, int64_t last)
     for (size_t i = 0; fits && i < list->len; i++) {
         struct candidate *c = &list->items[i];
         if (r->moves_left > 0 && round_is_movable(r, c->target)) {
-            round_move_begin(r, &r->groups[last], &r->groups[to[i]], c, "everything on the last shard fits elsewhere");
+            round_move_begin(r, &r->groups[last], &r->groups[to[i]], c,
+                             "everything on the last shard fits elsewhere");
         } else {
             unplace(r, to[i], &c->need);
         }
@@ -141,7 +144,8 @@ static bool is_owner(struct plan_round *r, const struct plan_target *t, const st
 }
 
 /* Moves from the fullest to the emptiest when that gains enough; false when it does not. */
-static bool even_pair(struct plan_round *r, struct round_group *full, struct round_group *empty, struct candidates *list)
+static bool even_pair(struct plan_round *r, struct round_group *full, struct round_group *empty,
+                      struct candidates *list)
 {
     struct pair p = {.full = full, .empty = empty};
     for (int d = 0; d < DIM_COUNT; d++) {
@@ -153,7 +157,8 @@ static bool even_pair(struct plan_round *r, struct round_group *full, struct rou
     size_t count = 0;
     for (size_t i = 0; i < list->len; i++) {
         const struct candidate *c = &list->items[i];
-        if (r->touched[c->target] == 0 && !is_owner(r, &r->in->targets[c->target], empty) && pair_take(&p, &c->need)) {
+        if (r->touched[c->target] == 0 && !is_owner(r, &r->in->targets[c->target], empty) &&
+            pair_take(&p, &c->need)) {
             chosen[count++] = i;
         }
     }
@@ -167,7 +172,8 @@ static bool even_pair(struct plan_round *r, struct round_group *full, struct rou
     return gains;
 }
 
-/* Positions of the fullest group not in `done` and of the emptiest, among the first `count`; the mean is over the ready ones. */
+/* Positions of the fullest group not in `done` and of the emptiest, among the first `count`; the mean is over the
+ * ready ones. */
 static bool find_extremes(const struct plan_round *r, uint32_t count, const uint8_t *done, uint32_t *ret_full,
                           uint32_t *ret_empty, double *ret_mean)
 {
@@ -192,7 +198,8 @@ static bool find_extremes(const struct plan_round *r, uint32_t count, const uint
         }
     }
     *ret_mean = ready > 0 ? total / ready : 0;
-    return ready > 1 && most > EVEN_OUT_FLOOR && most > *ret_mean * r->in->limits.even_out_threshold && *ret_full != *ret_empty;
+    return ready > 1 && most > EVEN_OUT_FLOOR && most > *ret_mean * r->in->limits.even_out_threshold &&
+           *ret_full != *ret_empty;
 }
 
 static void even_out(struct plan_round *r, uint32_t count)

@@ -1,8 +1,8 @@
 /* The fit tree: every inner node holds, per dimension, the most room below it and the lowest fill below it.
  *
  * With one dimension in force a descent never turns back. With two, the most series and the most scraped samples of a
- * subtree may belong to different groups, so a search may visit a subtree in vain; that costs time, never a wrong answer. The answers
- * depend on positions and numbers only, never on the order in which leaves were set. */
+ * subtree may belong to different groups, so a search may visit a subtree in vain; that costs time, never a wrong
+ * answer. The answers depend on positions and numbers only, never on the order in which leaves were set. */
 #include "balancer/plan_fit.h"
 
 #include "base/invariant.h"
@@ -58,7 +58,8 @@ void fit_tree_set(struct fit_tree *t, uint32_t pos, struct fit_leaf leaf)
 
 static bool has_room(const struct fit_leaf *n, const struct need *need)
 {
-    return n->free[DIM_SERIES] >= (int64_t)need->v[DIM_SERIES] && n->free[DIM_SCRAPED] >= (int64_t)need->v[DIM_SCRAPED];
+    return n->free[DIM_SERIES] >= (int64_t)need->v[DIM_SERIES] &&
+           n->free[DIM_SCRAPED] >= (int64_t)need->v[DIM_SCRAPED];
 }
 
 static uint32_t leaf_id(const struct fit_tree *t, uint32_t node)
@@ -80,7 +81,8 @@ static bool is_excluded(const struct fit_exclude *ex, uint32_t id)
     return false;
 }
 
-static int64_t first_below(const struct fit_tree *t, uint32_t node, const struct need *need, const struct fit_exclude *ex)
+static int64_t first_below(const struct fit_tree *t, uint32_t node, const struct need *need,
+                           const struct fit_exclude *ex)
 {
     if (!has_room(&t->nodes[node], need)) {
         return -1;
@@ -103,9 +105,10 @@ struct best {
     int64_t id;
 };
 
-/* first: the lowest position below `node`, `width` how many; what ties with the best found and lies behind it is not visited. */
-static void emptiest_below(const struct fit_tree *t, uint32_t node, uint32_t first, uint32_t width, const struct need *need,
-                           const struct fit_exclude *ex, struct best *best)
+/* first: the lowest position below `node`, `width` how many; what ties with the best found and lies behind it is not
+ * visited. */
+static void emptiest_below(const struct fit_tree *t, uint32_t node, uint32_t first, uint32_t width,
+                           const struct need *need, const struct fit_exclude *ex, struct best *best)
 {
     const struct fit_leaf *n = &t->nodes[node];
     if (first >= t->count || !has_room(n, need) || n->fill > best->fill) {

@@ -1,5 +1,5 @@
-/* Where a need fits: a tournament tree over positions (shard groups in order of their ordinal) that answers "the first with
- * room" and "the emptiest with room" in O(log n) in the usual case. Internal to the planner. */
+/* Where a need fits: a tournament tree over positions (shard groups in order of their ordinal) that answers "the
+ * first with room" and "the emptiest with room" in O(log n) in the usual case. Internal to the planner. */
 #ifndef KVASS_BALANCER_PLAN_FIT_H
 #define KVASS_BALANCER_PLAN_FIT_H
 
@@ -21,7 +21,7 @@ struct fit_leaf {
 struct fit_tree {
     struct fit_leaf *nodes; /* 1-based heap order; leaves from `size` on */
     uint32_t size, count;
-    const uint32_t *ids;    /* what a position is called in answers and exclusions; NULL = the position itself */
+    const uint32_t *ids; /* what a position is called in answers and exclusions; NULL = the position itself */
 };
 
 /* What may not be the answer. */

@@ -1,6 +1,6 @@
-/* The plan's JSON, version 1: what `kvass plan` reads and writes, described in docs/plan.md. The reader is strict: an unknown key is an error,
- * so that a misspelt limit does not silently become the default; everything left out has a stated default. Hashes are decimal
- * strings, because JSON readers elsewhere round integers of 19 digits. */
+/* The plan's JSON, version 1: what `kvass plan` reads and writes, described in docs/plan.md. The reader is strict: an
+ * unknown key is an error, so that a misspelt limit does not silently become the default; everything left out has a
+ * stated default. Hashes are decimal strings, because JSON readers elsewhere round integers of 19 digits. */
 #include "balancer/plan_json.h"
 
 #include "base/intern.h"
@@ -15,7 +15,19 @@
 
 /* ---- fields ---- */
 
-enum kind { KIND_U64, KIND_U32, KIND_MS, KIND_SHARE, KIND_BOOL, KIND_HASH, KIND_TEXT, KIND_JOB, KIND_NAME, KIND_REPLICAS, KIND_LATER };
+enum kind {
+    KIND_U64,
+    KIND_U32,
+    KIND_MS,
+    KIND_SHARE,
+    KIND_BOOL,
+    KIND_HASH,
+    KIND_TEXT,
+    KIND_JOB,
+    KIND_NAME,
+    KIND_REPLICAS,
+    KIND_LATER
+};
 
 struct field {
     const char *key;
@@ -100,7 +112,8 @@ static int read_replicas(const struct field *f, const json_t *v)
 
 static int read_value(struct arena *arena, const struct field *f, const json_t *v)
 {
-    bool text = json_is_string(v) && json_string_length(v) < NAME_MAX_ && strlen(json_string_value(v)) == json_string_length(v);
+    bool text = json_is_string(v) && json_string_length(v) < NAME_MAX_ &&
+                strlen(json_string_value(v)) == json_string_length(v);
     switch (f->kind) {
     case KIND_U64:
     case KIND_U32:
@@ -143,8 +156,17 @@ static int read_value(struct arena *arena, const struct field *f, const json_t *
 static const char *wish_of(enum kind kind)
 {
     static const char *const wishes[] = {
-        "a whole number from 0 on", "a whole number up to 2147483647", "milliseconds", "a number from 0 on", "true or false",
-        "a decimal number as a string", "a string", "a string", "one of the names in docs/plan.md", "a whole number or \"every\"", "",
+        "a whole number from 0 on",
+        "a whole number up to 2147483647",
+        "milliseconds",
+        "a number from 0 on",
+        "true or false",
+        "a decimal number as a string",
+        "a string",
+        "a string",
+        "one of the names in docs/plan.md",
+        "a whole number or \"every\"",
+        "",
     };
     return wishes[kind];
 }
@@ -263,7 +285,8 @@ static int read_owners(struct arena *arena, json_t *list, struct plan_target *t,
 
 static int read_target(struct arena *arena, json_t *o, struct plan_target *t, struct errctx *err)
 {
-    bool has_job = false, has_hash = false, has_place = false, has_series = false, has_known = false, has_explored = false;
+    bool has_job = false, has_hash = false, has_place = false, has_series = false, has_known = false,
+         has_explored = false;
     *t = (struct plan_target){.interval_ms = 15000, .want_replicas = 1, .zone = ""};
     const struct field fields[] = {
         {.key = "job", .kind = KIND_JOB, .place = &t->job, .seen = &has_job},

@@ -6,8 +6,8 @@
 #include "base/errctx.h"
 #include "base/json_writer.h"
 
-/* ERR_PARSE, ERR_INVALID, ERR_UNSUPPORTED (version), ERR_LIMIT; the message names the place ("targets[3]: owners[0]: ..."). What ret
- * points to lives in the arena; job names are interned. */
+/* ERR_PARSE, ERR_INVALID, ERR_UNSUPPORTED (version), ERR_LIMIT; the message names the place ("targets[3]: owners[0]:
+ * ..."). What ret points to lives in the arena; job names are interned. */
 int plan_input_read(struct arena *arena, struct view json, struct plan_input *ret, struct errctx *err) MUST_CHECK;
 void plan_input_write(struct json_writer *w, const struct plan_input *in);
 

@@ -1,5 +1,6 @@
-/* The writing half of the plan's JSON (plan_json.h): inputs, for replaying a round of a running daemon, and plans. Every value
- * that plan_input_read would not take for granted is written, so that reading gives the same input back. */
+/* The writing half of the plan's JSON (plan_json.h): inputs, for replaying a round of a running daemon, and plans.
+ * Every value that plan_input_read would not take for granted is written, so that reading gives the same input back.
+ */
 #include "balancer/plan_json.h"
 
 #include <stdio.h>

@@ -1,10 +1,11 @@
 /* Moving what has a place: here off a group over its high mark; plan_even.c has the
  * other reasons.
  *
- * A target is moved only when it is at home in the plain sense (one assigned owner per wanted replica, no move under way, no action in this
- * round), measured, not vanished, and not moved within the cool-down; and only where it fits below the low mark, so that no move
- * makes another one necessary. A target larger than the low mark is never moved: it would be alone on any group. Which targets leave: in
- * descending size what does not overshoot, then the smallest that ends it, so that few move. */
+ * A target is moved only when it is at home in the plain sense (one assigned owner per wanted replica, no move under
+ * way, no action in this round), measured, not vanished, and not moved within the cool-down; and only where it fits
+ * below the low mark, so that no move makes another one necessary. A target larger than the low mark is never moved:
+ * it would be alone on any group. Which targets leave: in descending size what does not overshoot, then the smallest
+ * that ends it, so that few move. */
 #include "balancer/plan_moves.h"
 
 /* ---- what may move ---- */
@@ -37,7 +38,8 @@ struct candidates *round_candidates(struct plan_round *r, const uint8_t *wanted,
         const struct plan_target *t = &r->in->targets[i];
         for (uint32_t k = 0; k < t->owner_count; k++) {
             const struct round_group *g = round_group_find(r, t->owners[k].group);
-            if (g == NULL || !wanted[round_group_pos(r, g)] || t->owners[k].state != OWNER_ASSIGNED || t->gone || t->vanished) {
+            if (g == NULL || !wanted[round_group_pos(r, g)] || t->owners[k].state != OWNER_ASSIGNED || t->gone ||
+                t->vanished) {
                 continue;
             }
             struct need need = round_need(r, t);
@@ -125,7 +127,8 @@ static void relieve_one(struct plan_round *r, struct round_group *g, struct cand
     }
 }
 
-/* What has to leave and finds no room: a reason to scale, when it is the targets and not an old head that fill the group. */
+/* What has to leave and finds no room: a reason to scale, when it is the targets and not an old head that fill the
+ * group. */
 static void note_overflow(struct plan_round *r, const struct round_group *g, struct candidates *list, int dim)
 {
     uint64_t active = g->sum[dim] > g->outgoing[dim] ? g->sum[dim] - g->outgoing[dim] : 0;

@@ -19,8 +19,9 @@ struct candidates {
 /* At home in the plain sense, not vanished, not touched in this round, not cooling down. */
 bool round_is_movable(const struct plan_round *r, size_t target);
 
-/* What is on the groups flagged in `wanted` (by position), one list per position. everything: whatever has to leave for the group to be
- * empty; otherwise what is movable, measured and not larger than the low mark. To be freed by round_candidates_free. */
+/* What is on the groups flagged in `wanted` (by position), one list per position. everything: whatever has to leave
+ * for the group to be empty; otherwise what is movable, measured and not larger than the low mark. To be freed by
+ * round_candidates_free. */
 struct candidates *round_candidates(struct plan_round *r, const uint8_t *wanted, bool everything);
 void round_candidates_free(const struct plan_round *r, struct candidates *lists);
 void round_candidates_sort(const struct plan_round *r, struct candidates *list, int dim); /* largest first */

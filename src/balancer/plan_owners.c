@@ -1,14 +1,15 @@
-/* Who owns what: forgets what is gone, ends moves that are proven, undoes those that cannot be, resolves targets with too many
- * owners, and lists those with too few.
+/* Who owns what: forgets what is gone, ends moves that are proven, undoes those that cannot be, resolves targets with
+ * too many owners, and lists those with too few.
  *
- * An owner counts while its group is listed and not lost. A group below the platform's number that is not listed is a missing answer, not
- * a missing group (pitfall 2): it keeps its targets. Nothing is ever taken from a group before as many others as the target wants have
- * proved themselves by good scrapes of their own; when the group that gives up sees the target down as well, attempts are proof
- * enough, or a dead target could never be moved. The plan changes the wish; a group that is silent learns it when it is back. */
+ * An owner counts while its group is listed and not lost. A group below the platform's number that is not listed is a
+ * missing answer, not a missing group (pitfall 2): it keeps its targets. Nothing is ever taken from a group before as
+ * many others as the target wants have proved themselves by good scrapes of their own; when the group that gives up
+ * sees the target down as well, attempts are proof enough, or a dead target could never be moved. The plan changes
+ * the wish; a group that is silent learns it when it is back. */
 #include "balancer/plan_round.h"
 
-#define LONG_INTERVAL_MS   120000
-#define HOPELESS_ATTEMPTS  10 /* of a destination that never gets what the source still gets */
+#define LONG_INTERVAL_MS  120000
+#define HOPELESS_ATTEMPTS 10 /* of a destination that never gets what the source still gets */
 
 struct owned {
     const struct plan_owner *owner;
@@ -112,7 +113,8 @@ static void undo_moves(struct plan_round *r, struct ownership *os)
         if (is_answering(o)) {
             round_state(r, os->target, LEDGER_ASSIGNED, "its move was undone: the destination is gone");
         } else {
-            round_state(r, os->target, LEDGER_UNREACHABLE, "its shard does not answer, and the destination of its move is gone");
+            round_state(r, os->target, LEDGER_UNREACHABLE,
+                        "its shard does not answer, and the destination of its move is gone");
         }
     }
 }
@@ -131,7 +133,8 @@ static bool undo_hopeless(struct plan_round *r, struct ownership *os)
                 round_act(r, PLAN_MOVE_UNDO, os->target, from->owner->group, to->owner->group,
                           "the destination cannot scrape what the source can");
                 drop_owner(r, os, to);
-                round_state(r, os->target, LEDGER_ASSIGNED, "its move was undone: the destination could not scrape it");
+                round_state(r, os->target, LEDGER_ASSIGNED,
+                            "its move was undone: the destination could not scrape it");
                 return true;
             }
         }
@@ -165,7 +168,8 @@ static void end_surplus(struct plan_round *r, struct ownership *os)
         return;
     }
     round_state(r, os->target, LEDGER_IN_TRANSFER,
-                is_move ? "waits for good scrapes by the destination" : "two shards have it; one ends when the other is proven");
+                is_move ? "waits for good scrapes by the destination"
+                        : "two shards have it; one ends when the other is proven");
     bool all_ended = true;
     for (size_t i = 0; i < os->transfers.len; i++) {
         const struct owned *o = &os->transfers.items[i];
@@ -175,7 +179,8 @@ static void end_surplus(struct plan_round *r, struct ownership *os)
             continue;
         }
         round_act(r, PLAN_MOVE_FINISH, os->target, o->owner->group, os->assigned.items[0].owner->group,
-                  o->owner->state == OWNER_IN_TRANSFER ? "the destination has proved itself" : "another shard has it and is proven");
+                  o->owner->state == OWNER_IN_TRANSFER ? "the destination has proved itself"
+                                                       : "another shard has it and is proven");
         drop_owner(r, os, o);
     }
     if (all_ended) {
@@ -222,7 +227,8 @@ static void state_of_owned(struct plan_round *r, const struct ownership *os)
     } else if (any_answers) {
         round_state(r, os->target, LEDGER_ASSIGNED, "its shard is starting");
     } else {
-        round_state(r, os->target, LEDGER_UNREACHABLE, "its shard does not answer; it keeps the target for the grace period");
+        round_state(r, os->target, LEDGER_UNREACHABLE,
+                    "its shard does not answer; it keeps the target for the grace period");
     }
 }
 
@@ -243,7 +249,8 @@ static void forget(struct plan_round *r, struct ownership *os)
 static void settle_everywhere(struct plan_round *r, struct ownership *os)
 {
     for (size_t i = 0; i < os->transfers.len; i++) {
-        round_act(r, PLAN_MOVE_UNDO, os->target, os->transfers.items[i].owner->group, -1, "it belongs on every shard");
+        round_act(r, PLAN_MOVE_UNDO, os->target, os->transfers.items[i].owner->group, -1,
+                  "it belongs on every shard");
         *vec_push(&os->assigned) = os->transfers.items[i];
     }
     state_of_owned(r, os);
@@ -314,7 +321,8 @@ void round_settle_owners(struct plan_round *r)
         os.t = t;
         os.need = round_need(r, t);
         os.want = t->want_replicas > 1 ? t->want_replicas : 1;
-        os.proof = t->interval_ms > LONG_INTERVAL_MS || r->in->limits.move_scrapes == 0 ? 1 : r->in->limits.move_scrapes;
+        os.proof =
+            t->interval_ms > LONG_INTERVAL_MS || r->in->limits.move_scrapes == 0 ? 1 : r->in->limits.move_scrapes;
         vec_clear(&os.lost);
         vec_clear(&os.assigned);
         vec_clear(&os.transfers);

@@ -1,13 +1,15 @@
 /* Placing what has no owner: the largest first, so that the small ones fill the gaps.
  *
- * With scale-down on, the first group by ordinal with room is taken, so that the last ones stay empty and can go; otherwise the one that
- * is emptiest by share of its limit. The mark a group is filled to is the low mark, except that an empty group takes any target up to
- * its limit: a giant must live somewhere, and what does not even fit so is too big for good. A zone is preferred as long as its best
- * group is not much fuller than the best of all (first fit: as long as it has room). A target with the place_key of a vanished one takes
- * over its groups, unexplored even, and the old one is forgotten at once: it is the same endpoint under new labels. */
+ * With scale-down on, the first group by ordinal with room is taken, so that the last ones stay empty and can go;
+ * otherwise the one that is emptiest by share of its limit. The mark a group is filled to is the low mark, except
+ * that an empty group takes any target up to its limit: a giant must live somewhere, and what does not even fit so is
+ * too big for good. A zone is preferred as long as its best group is not much fuller than the best of all (first fit:
+ * as long as it has room). A target with the place_key of a vanished one takes over its groups, unexplored even, and
+ * the old one is forgotten at once: it is the same endpoint under new labels. */
 #include "balancer/plan_moves.h"
 
-#define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all */
+#define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all  \
+                             */
 
 int64_t round_find_place(struct plan_round *r, const struct need *need, const char *zone, const uint32_t *exclude,
                          size_t exclude_count, uint32_t below)
@@ -56,8 +58,10 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
     if (!u->held && round_is_too_big(r, &u->need)) {
         round_state(r, u->target, LEDGER_TOO_BIG,
                     arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
-                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
-                                 (unsigned long long)r->sizes[0].v[DIM_SERIES], (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
+                                 (unsigned long long)u->need.v[DIM_SERIES],
+                                 (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)r->sizes[0].v[DIM_SERIES],
+                                 (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
         return;
     }
     u->tried = true;
@@ -76,8 +80,9 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
 static void place_missing(struct plan_round *r, struct unplaced *u)
 {
     const struct plan_target *t = &r->in->targets[u->target];
-    const char *reason = u->failover ? "its shard is lost: placed elsewhere"
-                         : r->first_fit ? "first shard with room" : "emptiest shard";
+    const char *reason = u->failover    ? "its shard is lost: placed elsewhere"
+                         : r->first_fit ? "first shard with room"
+                                        : "emptiest shard";
     while (u->missing > 0) {
         int64_t pos = round_find_place(r, &u->need, t->zone, r->scratch.items, r->scratch.len, UINT32_MAX);
         if (pos < 0) {
@@ -110,8 +115,10 @@ static struct twin *twin_find(struct plan_round *r, const struct plan_target *t)
     return NULL;
 }
 
-/* Between the marks a group keeps what it had: up to the high mark, and never refused when it needs no more than its twin. */
-static bool fits_for_twin(const struct round_group *g, const struct need *need, const struct need *twin, bool is_counted)
+/* Between the marks a group keeps what it had: up to the high mark, and never refused when it needs no more than its
+ * twin. */
+static bool fits_for_twin(const struct round_group *g, const struct need *need, const struct need *twin,
+                          bool is_counted)
 {
     for (int d = 0; d < DIM_COUNT; d++) {
         uint64_t load = round_group_load(g, d), credit = is_counted ? twin->v[d] : 0;
@@ -137,7 +144,8 @@ static struct round_group *next_group(const struct plan_round *r, const struct p
     return next;
 }
 
-/* The endpoint is there, under new labels: there is nothing to wait for, and scraping it under both would double its series. */
+/* The endpoint is there, under new labels: there is nothing to wait for, and scraping it under both would double its
+ * series. */
 static void forget_twin(struct plan_round *r, struct twin *twin)
 {
     const struct plan_target *old = &r->in->targets[twin->target];

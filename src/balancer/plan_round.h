@@ -1,10 +1,10 @@
 /* One round of the planner while it is being made: what the plan*.c files share. Internal to the planner.
  *
- * Loads are kept per group in the two dimensions of struct need. `sum` is what the group's targets need together, `fresh` the part
- * of it not scraped there yet, `head` the head series that no departed target explains. The load a placement counts on is
- *     max(sum - fresh, head) + fresh
- * (fresh targets are not in the head yet), the load that is relieved is max(sum, head) less what is already on its way out: a
- * restarted shard, whose targets are all fresh while its head is still full, must not look twice as big and shed targets. */
+ * Loads are kept per group in the two dimensions of struct need. `sum` is what the group's targets need together,
+ * `fresh` the part of it not scraped there yet, `head` the head series that no departed target explains. The load a
+ * placement counts on is max(sum - fresh, head) + fresh (fresh targets are not in the head yet), the load that is
+ * relieved is max(sum, head) less what is already on its way out: a restarted shard, whose targets are all fresh
+ * while its head is still full, must not look twice as big and shed targets. */
 #ifndef KVASS_BALANCER_PLAN_ROUND_H
 #define KVASS_BALANCER_PLAN_ROUND_H
 
@@ -65,19 +65,19 @@ struct plan_round {
     uint32_t group_count, ready_count;
     struct round_zone *zones;
     uint32_t zone_count;
-    struct fit_tree tree;       /* over positions in `groups` */
-    struct hashmap estimates;   /* job -> struct estimate */
-    uint64_t base[DIM_COUNT];   /* what targets of every group take on a new one */
-    struct need fresh_limit;    /* limits of a group yet to come */
-    struct need *sizes;         /* the limits groups come in, largest first, each once */
+    struct fit_tree tree;     /* over positions in `groups` */
+    struct hashmap estimates; /* job -> struct estimate */
+    uint64_t base[DIM_COUNT]; /* what targets of every group take on a new one */
+    struct need fresh_limit;  /* limits of a group yet to come */
+    struct need *sizes;       /* the limits groups come in, largest first, each once */
     uint32_t size_count;
-    uint8_t *touched;           /* by target: an action of this round concerns it */
+    uint8_t *touched; /* by target: an action of this round concerns it */
     uint32_t moves_left, failovers_left;
     bool first_fit;
-    bool unread;                /* a group may own targets we know nothing of */
+    bool unread;               /* a group may own targets we know nothing of */
     size_t exploring, waiting; /* first scrape outstanding; no room found */
     size_t overflow;           /* must leave an overfull group and find no room */
-    VEC(size_t) odd;            /* targets that are not plainly at home, sorted */
+    VEC(size_t) odd;           /* targets that are not plainly at home, sorted */
     VEC(struct unplaced) unplaced;
     VEC(struct twin) twins;
     VEC(struct plan_action) actions;
@@ -94,14 +94,19 @@ void round_group_drop(struct plan_round *r, struct round_group *g, const struct 
                       bool everywhere);
 uint64_t round_group_load(const struct round_group *g, int dim);     /* that placing counts on */
 uint64_t round_group_pressure(const struct round_group *g, int dim); /* that relieving counts on */
-uint64_t round_mark(uint64_t limit, double share);
 double round_group_fill(const struct round_group *g, const uint64_t load[DIM_COUNT]);
 bool round_is_too_big(const struct plan_round *r, const struct need *need);
 int round_target_compare(const struct plan_round *r, size_t a, size_t b); /* by job, hash */
-void round_act(struct plan_round *r, enum plan_action_type type, size_t target, int64_t from, int64_t to, const char *reason);
+void round_act(struct plan_round *r, enum plan_action_type type, size_t target, int64_t from, int64_t to,
+               const char *reason);
 void round_state(struct plan_round *r, size_t target, enum ledger_state state, const char *reason);
 void round_trees_build(struct plan_round *r);
-const struct round_zone *round_zone_find(const struct plan_round *r, const char *name); /* NULL for "" and unknown ones */
+
+/* plan_groups.c */
+void round_groups_init(struct plan_round *r);
+const struct round_zone *round_zone_find(const struct plan_round *r,
+                                         const char *name); /* NULL for "" and unknown ones */
+uint64_t round_mark(uint64_t limit, double share);
 
 /* plan_estimate.c: sizes of targets never measured */
 void round_estimates_build(struct plan_round *r);

@@ -1,11 +1,11 @@
 /* How many groups there shall be.
  *
- * Up: what found no room (and what must leave an overfull group and found none) is packed into what exists and comes, then into new groups, all
- * filled to the low mark; the new groups used are what is missing. Existing groups count here by what their targets need, not by
- * their heads: a head that has not been cut yet passes by itself, a shard started for it would stay. A round asks for at most twice as many, or ten
- * more, whichever is larger.
- * Down: by one, only the last ordinal, only when it is empty and idle for long enough and nothing at all is unknown. The floor raises the
- * number, it never lowers it; the ceiling stops growth, it never shrinks. */
+ * Up: what found no room (and what must leave an overfull group and found none) is packed into what exists and comes,
+ * then into new groups, all filled to the low mark; the new groups used are what is missing. Existing groups count
+ * here by what their targets need, not by their heads: a head that has not been cut yet passes by itself, a shard
+ * started for it would stay. A round asks for at most twice as many, or ten more, whichever is larger. Down: by one,
+ * only the last ordinal, only when it is empty and idle for long enough and nothing at all is unknown. The floor
+ * raises the number, it never lowers it; the ceiling stops growth, it never shrinks. */
 #include "balancer/plan_moves.h"
 
 #include <math.h>
@@ -125,7 +125,8 @@ static uint32_t groups_needed(struct plan_round *r, uint32_t bound)
 static bool may_shrink(const struct plan_round *r)
 {
     const struct plan_input *in = r->in;
-    if (in->limits.max_idle_ms <= 0 || !in->complete || in->desired_groups == 0 || in->desired_groups <= in->limits.min_groups) {
+    if (in->limits.max_idle_ms <= 0 || !in->complete || in->desired_groups == 0 ||
+        in->desired_groups <= in->limits.min_groups) {
         return false;
     }
     if (r->waiting > 0 || r->exploring > 0 || r->overflow > 0) {
@@ -148,7 +149,8 @@ static const char *need_in_words(struct plan_round *r, uint32_t wanted)
     uint64_t total[DIM_COUNT] = {0};
     for (uint32_t i = 0; i < r->group_count; i++) {
         for (int d = 0; d < DIM_COUNT; d++) {
-            total[d] += r->groups[i].sum[d] - (r->groups[i].outgoing[d] < r->groups[i].sum[d] ? r->groups[i].outgoing[d] : 0);
+            total[d] +=
+                r->groups[i].sum[d] - (r->groups[i].outgoing[d] < r->groups[i].sum[d] ? r->groups[i].outgoing[d] : 0);
         }
     }
     vec_foreach(u, &r->unplaced) {
@@ -179,11 +181,12 @@ static const char *wanted_in_words(struct plan_round *r, uint32_t wanted, uint32
         return arena_printf(r->arena, "%s; the last one was idle for long enough", words);
     }
     if (needed > r->in->desired_groups && needed == bound) {
-        return arena_printf(r->arena, "%s; %zu targets wait for room, growth is bounded to %u in this round", words, r->waiting,
-                            bound);
+        return arena_printf(r->arena, "%s; %zu targets wait for room, growth is bounded to %u in this round", words,
+                            r->waiting, bound);
     }
     if (r->waiting > 0 && wanted == r->in->desired_groups && bound == wanted) {
-        return arena_printf(r->arena, "%s; %zu targets wait for room, but %u is the most allowed", words, r->waiting, bound);
+        return arena_printf(r->arena, "%s; %zu targets wait for room, but %u is the most allowed", words, r->waiting,
+                            bound);
     }
     if (wanted == l->min_groups && wanted > needed) {
         return arena_printf(r->arena, "%s; %u is the floor", words, wanted);

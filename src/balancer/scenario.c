@@ -1,146 +1,11 @@
-/* The scenario language: one command a line, words separated by blanks, `#` to the end of the line is a comment. Options are
- * key=value. See docs/simulate.md; expectations are in scenario_expect.c. */
+/* The scenario language: one command a line, words separated by blanks, `#` to the end of the line is a comment.
+ * Options are key=value. See docs/simulate.md; expectations are in scenario_expect.c. */
 #include "balancer/scenario_run.h"
 
-#include "base/duration.h"
 #include "base/hash.h"
 #include "base/intern.h"
 
 #include <math.h>
-
-/* ---- words ---- */
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-static int line_split(struct view line, struct words *ret, struct errctx *err)
-{
-    ret->count = 0;
-    for (size_t i = 0; i < line.len && line.base[i] != '#';) {
-        if (is_blank(line.base[i])) {
-            i++;
-            continue;
-        }
-        size_t begin = i;
-        while (i < line.len && !is_blank(line.base[i]) && line.base[i] != '#') {
-            i++;
-        }
-        if (ret->count == WORDS_MAX) {
-            return errctx_set(err, ERR_LIMIT, "more than %d words", WORDS_MAX);
-        }
-        ret->items[ret->count++] = view_make(line.base + begin, i - begin);
-    }
-    return 0;
-}
-
-bool word_option(struct view word, const char *key, struct view *ret_value)
-{
-    size_t len = strlen(key);
-    if (word.len <= len || memcmp(word.base, key, len) != 0 || word.base[len] != '=') {
-        return false;
-    }
-    *ret_value = view_make(word.base + len + 1, word.len - len - 1);
-    return true;
-}
-
-int word_number(struct view v, double *ret, struct errctx *err)
-{
-    char text[64], *end;
-    if (v.len == 0 || v.len >= sizeof(text)) {
-        return errctx_set(err, ERR_PARSE, "'%.*s' is not a number", VIEW_FMT(v));
-    }
-    memcpy(text, v.base, v.len);
-    text[v.len] = '\0';
-    double n = strtod(text, &end);
-    if (*end != '\0' || !isfinite(n) || fabs(n) > 1e15) {
-        return errctx_set(err, ERR_PARSE, "'%.*s' is not a number", VIEW_FMT(v));
-    }
-    *ret = n;
-    return 0;
-}
-
-static int word_u32(struct view v, uint32_t most, uint32_t *ret, struct errctx *err)
-{
-    double n;
-    int rc = word_number(v, &n, err);
-    if (rc != 0) {
-        return rc;
-    }
-    if (n < 0 || n > most || n != floor(n)) {
-        return errctx_set(err, ERR_INVALID, "'%.*s' is not a whole number up to %u", VIEW_FMT(v), most);
-    }
-    *ret = (uint32_t)n;
-    return 0;
-}
-
-static int word_duration(struct view v, int64_t *ret, struct errctx *err)
-{
-    return duration_parse_go(v, ret, err);
-}
-
-/* ---- options into fields ---- */
-
-enum field_type { FIELD_U64, FIELD_U32, FIELD_DOUBLE, FIELD_MS, FIELD_BOOL };
-
-struct field {
-    const char *key;
-    enum field_type type;
-    void *place;
-};
-
-static int field_set(const struct field *f, struct view value, struct errctx *err)
-{
-    double n = 0;
-    if (f->type == FIELD_MS) {
-        return word_duration(value, f->place, err);
-    }
-    if (f->type == FIELD_BOOL) {
-        if (!view_is(value, "on") && !view_is(value, "off")) {
-            return errctx_set(err, ERR_PARSE, "%s wants on or off", f->key);
-        }
-        *(bool *)f->place = view_is(value, "on");
-        return 0;
-    }
-    int rc = word_number(value, &n, err);
-    if (rc != 0) {
-        return rc;
-    }
-    if (f->type == FIELD_DOUBLE) {
-        *(double *)f->place = n;
-        return 0;
-    }
-    if (n < 0 || (f->type == FIELD_U32 && n > UINT32_MAX)) {
-        return errctx_set(err, ERR_INVALID, "%s is out of range", f->key);
-    }
-    if (f->type == FIELD_U64) {
-        *(uint64_t *)f->place = (uint64_t)n;
-    } else {
-        *(uint32_t *)f->place = (uint32_t)n;
-    }
-    return 0;
-}
-
-/* Words from `first` on are options of these fields; others are errors. */
-static int fields_read(const struct words *w, size_t first, const struct field *fields, size_t count, struct errctx *err)
-{
-    for (size_t i = first; i < w->count; i++) {
-        struct view value;
-        size_t k = 0;
-        while (k < count && !word_option(w->items[i], fields[k].key, &value)) {
-            k++;
-        }
-        if (k == count) {
-            return errctx_set(err, ERR_PARSE, "unknown option '%.*s'", VIEW_FMT(w->items[i]));
-        }
-        int rc = field_set(&fields[k], value, err);
-        if (rc != 0) {
-            return errctx_prefix(err, rc, "%s", fields[k].key);
-        }
-    }
-    return 0;
-}
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -148,10 +13,8 @@ static int cmd_world(struct scenario *s, const struct words *w, struct errctx *e
 {
     struct world_conf *c = &s->world->conf;
     const struct field fields[] = {
-        {"round", FIELD_MS, &c->round_ms},
-        {"start", FIELD_MS, &c->start_ms},
-        {"explore", FIELD_MS, &c->explore_ms},
-        {"vanish", FIELD_MS, &c->vanish_grace_ms},
+        {"round", FIELD_MS, &c->round_ms},     {"start", FIELD_MS, &c->start_ms},
+        {"explore", FIELD_MS, &c->explore_ms}, {"vanish", FIELD_MS, &c->vanish_grace_ms},
         {"head", FIELD_MS, &c->head_ms},
     };
     int rc = fields_read(w, 1, fields, COUNT_OF(fields), err);
@@ -212,8 +75,9 @@ static int target_word(struct view word, struct target_options *o, struct errctx
 {
     struct view v;
     const struct field fields[] = {
-        {"count", FIELD_U32, &o->count},      {"first", FIELD_U32, &o->first},   {"series", FIELD_U64, &o->series},
-        {"to", FIELD_U64, &o->to},            {"scraped", FIELD_U64, &o->scraped}, {"skew", FIELD_DOUBLE, &o->skew},
+        {"count", FIELD_U32, &o->count},      {"first", FIELD_U32, &o->first},
+        {"series", FIELD_U64, &o->series},    {"to", FIELD_U64, &o->to},
+        {"scraped", FIELD_U64, &o->scraped},  {"skew", FIELD_DOUBLE, &o->skew},
         {"growth", FIELD_DOUBLE, &o->growth}, {"interval", FIELD_MS, &o->interval_ms},
     };
     if (view_is(word, "down") || view_is(word, "up")) {
@@ -327,7 +191,8 @@ bool selection_has(const struct selection *sel, const struct world_target *t)
 
 enum change { CHANGE_SET, CHANGE_VANISH, CHANGE_RETURN, CHANGE_RELABEL };
 
-static void change_one(struct world *world, struct world_target *t, enum change change, const struct target_options *o)
+static void change_one(struct world *world, struct world_target *t, enum change change,
+                       const struct target_options *o)
 {
     switch (change) {
     case CHANGE_SET:
@@ -341,7 +206,8 @@ static void change_one(struct world *world, struct world_target *t, enum change 
         break;
     case CHANGE_RELABEL:
         if (t->vanished_ms == 0) {
-            struct world_target *next = world_add_target(world, t->job, t->index, (uint32_t)world->targets.len, t->series);
+            struct world_target *next =
+                world_add_target(world, t->job, t->index, (uint32_t)world->targets.len, t->series);
             next->interval_ms = t->interval_ms;
             next->want_replicas = t->want_replicas;
             next->zone = t->zone;
@@ -529,7 +395,8 @@ static int cmd_settle(struct scenario *s, const struct words *w, struct errctx *
         uint32_t desired = s->world->desired;
         rc = step(s, err);
         bool quiet = rc == 0 && s->world->plan->action_count == 0 && s->world->desired == desired;
-        uint64_t open = rc == 0 ? s->world->plan->ledger[LEDGER_EXPLORING] + s->world->plan->ledger[LEDGER_IN_TRANSFER] : 0;
+        uint64_t open =
+            rc == 0 ? s->world->plan->ledger[LEDGER_EXPLORING] + s->world->plan->ledger[LEDGER_IN_TRANSFER] : 0;
         calm = quiet && open == 0 ? calm + 1 : 0;
     }
     return rc == 0 && calm < 6 ? errctx_set(err, ERR_TIMEOUT, "not settled within %u rounds", most) : rc;

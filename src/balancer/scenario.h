@@ -1,5 +1,5 @@
-/* Scenarios: a world (world.h) told what happens, line by line, on a virtual clock. `kvass simulate` runs them for their figures,
- * tests/replay for their expectations. The language is described in docs/simulate.md. */
+/* Scenarios: a world (world.h) told what happens, line by line, on a virtual clock. `kvass simulate` runs them for
+ * their figures, tests/replay for their expectations. The language is described in docs/simulate.md. */
 #ifndef KVASS_BALANCER_SCENARIO_H
 #define KVASS_BALANCER_SCENARIO_H
 
@@ -19,7 +19,9 @@ struct scenario_events {
 #define SCENARIO_SHARDS_MAX  20000
 #define SCENARIO_ROUNDS_MAX  1000000
 
-/* Runs a scenario on a new world, left as it is at the end (world_done is the caller's). ERR_PARSE with "line N: ..." stops it. */
-int scenario_run(struct view text, const struct scenario_events *events, struct world *ret_world, struct errctx *err) MUST_CHECK;
+/* Runs a scenario on a new world, left as it is at the end (world_done is the caller's). ERR_PARSE with "line N: ..."
+ * stops it. */
+int scenario_run(struct view text, const struct scenario_events *events, struct world *ret_world,
+                 struct errctx *err) MUST_CHECK;
 
 #endif

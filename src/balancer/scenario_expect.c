@@ -137,7 +137,7 @@ static int figure_of(const struct world *w, struct view name, struct view arg, d
 
 static int compare(struct view op, double a, double b, bool *ret, struct errctx *err)
 {
-    bool less = a < b, more = a > b;
+    bool less = a<b, more = a> b;
     if (view_is(op, "==")) {
         *ret = !less && !more;
     } else if (view_is(op, "!=")) {
@@ -229,7 +229,8 @@ static int expect_action(struct scenario *s, const struct words *w, struct errct
         bool matches = t != NULL && view_is(w->items[2], plan_action_name(a->type)) && t->job == sel.job &&
                        t->index >= sel.from && t->index <= sel.to;
         for (size_t k = 4; k < w->count; k++) {
-            if (!names_group(w->items[k], "from", a->from, &matches) && !names_group(w->items[k], "to", a->to, &matches)) {
+            if (!names_group(w->items[k], "from", a->from, &matches) &&
+                !names_group(w->items[k], "to", a->to, &matches)) {
                 return errctx_set(err, ERR_PARSE, "unknown option '%.*s'", VIEW_FMT(w->items[k]));
             }
         }

@@ -1,6 +1,6 @@
-/* The simulated world: see world.h. Time moves in rounds. In each, shards come up, targets are scraped by whoever holds them,
- * sizes are learnt, and then the plan is made from what a coordinator could know: the wish, and what the shards that answer
- * report. A shard that does not answer keeps doing what it was told last. */
+/* The simulated world: see world.h. Time moves in rounds. In each, shards come up, targets are scraped by whoever
+ * holds them, sizes are learnt, and then the plan is made from what a coordinator could know: the wish, and what the
+ * shards that answer report. A shard that does not answer keeps doing what it was told last. */
 #include "balancer/world.h"
 
 #include "base/hash.h"
@@ -60,7 +60,8 @@ void world_reset_figures(struct world *w)
 
 /* ---- targets and shards ---- */
 
-struct world_target *world_add_target(struct world *w, const char *job, uint32_t index, uint32_t generation, uint64_t series)
+struct world_target *world_add_target(struct world *w, const char *job, uint32_t index, uint32_t generation,
+                                      uint64_t series)
 {
     struct world_target *t = mem_calloc(1, sizeof(*t));
     t->job = job;
@@ -114,7 +115,8 @@ void world_set_shards(struct world *w, uint32_t count, bool at_once)
 
 static bool is_running(const struct world *w, const struct world_shard *s)
 {
-    return s != NULL && (s->mode == WORLD_SHARD_ALIVE || s->mode == WORLD_SHARD_PARTITIONED) && s->ready_at_ms <= w->now_ms;
+    return s != NULL && (s->mode == WORLD_SHARD_ALIVE || s->mode == WORLD_SHARD_PARTITIONED) &&
+           s->ready_at_ms <= w->now_ms;
 }
 
 static bool is_answering(const struct world *w, const struct world_shard *s)

@@ -1,5 +1,6 @@
-/* A simulated system on a virtual clock: targets that grow, vanish and fail, shards that start, fall silent and come back, and
- * the real planner in between. `kvass simulate` and the replay tests drive it through scenario.h. No clock, no I/O, no randomness. */
+/* A simulated system on a virtual clock: targets that grow, vanish and fail, shards that start, fall silent and come
+ * back, and the real planner in between. `kvass simulate` and the replay tests drive it through scenario.h. No clock,
+ * no I/O, no randomness. */
 #ifndef KVASS_BALANCER_WORLD_H
 #define KVASS_BALANCER_WORLD_H
 
@@ -12,16 +13,16 @@ struct world_owner {
     enum target_health health; /* as that shard sees the target */
     int64_t since_ms;
     uint32_t scrapes, good_scrapes;
-    uint64_t in_head;          /* series this entry has in the shard's head: its most within head_ms */
-    int64_t peak_ms;           /* since when */
-    bool dropped;              /* taken from the wish; the shard could not be told yet and goes on */
+    uint64_t in_head; /* series this entry has in the shard's head: its most within head_ms */
+    int64_t peak_ms;  /* since when */
+    bool dropped;     /* taken from the wish; the shard could not be told yet and goes on */
 };
 
 struct world_target {
     const char *job;
     uint32_t index; /* within its job */
     uint64_t hash, place_key, series, scraped, known_series, known_scraped;
-    double growth_per_hour; /* share; 0.1 = 10 % */
+    double growth_per_hour;                                   /* share; 0.1 = 10 % */
     int64_t interval_ms, found_ms, vanished_ms, last_move_ms; /* vanished_ms 0 = discovered */
     uint32_t want_replicas;
     const char *zone;
@@ -49,7 +50,7 @@ struct world_shard {
     int64_t ready_at_ms, last_seen_ms, idle_since_ms;
     uint64_t extra_head, capacity_series, capacity_scraped;
     const char *zone;
-    bool read;               /* the coordinator has heard of it since its start */
+    bool read;                         /* the coordinator has heard of it since its start */
     uint64_t active, scraped, in_head; /* of its targets, at the last step */
     VEC(struct world_left) left;
 };
@@ -65,7 +66,8 @@ struct world_figures {
 
 struct world_conf {
     struct plan_limits limits;
-    int64_t round_ms, start_ms, explore_ms, vanish_grace_ms, head_ms; /* head_ms: how long departed series stay in the head */
+    int64_t round_ms, start_ms, explore_ms, vanish_grace_ms,
+        head_ms; /* head_ms: how long departed series stay in the head */
 };
 
 struct world {
@@ -74,9 +76,9 @@ struct world {
     uint32_t desired;
     bool discovered; /* every first discovery is done */
     VEC(struct world_target *) targets;
-    VEC(struct world_shard *) shards; /* by id */
-    struct plan *plan;       /* of the last round; NULL before the first */
-    VEC(size_t) plan_targets; /* plan's target i is targets[plan_targets[i]] */
+    VEC(struct world_shard *) shards;      /* by id */
+    struct plan *plan;                     /* of the last round; NULL before the first */
+    VEC(size_t) plan_targets;              /* plan's target i is targets[plan_targets[i]] */
     uint32_t unowned, doubled, overloaded; /* at the last step */
     struct world_figures figures;
 };
@@ -85,17 +87,20 @@ void world_conf_default(struct world_conf *conf);
 void world_init(struct world *w, const struct world_conf *conf);
 void world_done(struct world *w);
 
-/* Adds one target of a job (interned); its hash and place_key follow from job, index and generation (a label edit is the same
- * place under the next generation). */
-struct world_target *world_add_target(struct world *w, const char *job, uint32_t index, uint32_t generation, uint64_t series);
-struct world_target *world_find_target(const struct world *w, const char *job, uint32_t index); /* the discovered one first; or NULL */
+/* Adds one target of a job (interned); its hash and place_key follow from job, index and generation (a label edit is
+ * the same place under the next generation). */
+struct world_target *world_add_target(struct world *w, const char *job, uint32_t index, uint32_t generation,
+                                      uint64_t series);
+struct world_target *world_find_target(const struct world *w, const char *job,
+                                       uint32_t index); /* the discovered one first; or NULL */
 
 /* Sets the number of shards as the platform would: new ones start, the highest end at once. */
 void world_set_shards(struct world *w, uint32_t count, bool at_once);
 struct world_shard *world_find_shard(const struct world *w, uint32_t id); /* or NULL */
 void world_set_mode(struct world *w, struct world_shard *s, enum world_shard_mode mode);
 
-/* The coordinator forgets all it knows but what the shards that answer can tell; it reads them read_after_ms later. */
+/* The coordinator forgets all it knows but what the shards that answer can tell; it reads them read_after_ms later.
+ */
 void world_restart_coordinator(struct world *w, int64_t read_after_ms);
 
 /* One round: time passes (scrapes, growth, starts), then facts are frozen, a plan is made and applied. */

@@ -1,5 +1,5 @@
-/* kvass plan: one round of the balancer, offline. Reads the state as JSON (docs/plan.md), prints the plan as JSON. Changes nothing, needs
- * no daemon: what a running one would do with these facts, and why. */
+/* kvass plan: one round of the balancer, offline. Reads the state as JSON (docs/plan.md), prints the plan as JSON.
+ * Changes nothing, needs no daemon: what a running one would do with these facts, and why. */
 #include "balancer/plan_json.h"
 #include "base/files.h"
 #include "cli/args.h"

@@ -1,5 +1,6 @@
-/* kvass simulate: many rounds of the balancer on a virtual clock (docs/simulate.md). Prints one JSON object: samples over time and the
- * figures of the whole run. EXPECT lines that do not hold go to stderr, and the exit status is then 1. */
+/* kvass simulate: many rounds of the balancer on a virtual clock (docs/simulate.md). Prints one JSON object: samples
+ * over time and the figures of the whole run. EXPECT lines that do not hold go to stderr, and the exit status is
+ * then 1. */
 #include "balancer/scenario.h"
 #include "base/duration.h"
 #include "base/files.h"

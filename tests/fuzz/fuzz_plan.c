@@ -1,4 +1,5 @@
-/* Any bytes as the state of `kvass plan`: what reads is written and reads back the same, and planning it never breaks. */
+/* Any bytes as the state of `kvass plan`: what reads is written and reads back the same, and planning it never
+ * breaks. */
 #include "balancer/plan_json.h"
 #include "base/invariant.h"
 

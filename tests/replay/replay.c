@@ -1,5 +1,5 @@
-/* Runs scenarios (tests/replay/scenarios) as tests: every EXPECT line is a result in TAP; a line that is not understood, or a
- * scenario that expects nothing, is a failure. */
+/* Runs scenarios (tests/replay/scenarios) as tests: every EXPECT line is a result in TAP; a line that is not
+ * understood, or a scenario that expects nothing, is a failure. */
 #include "balancer/scenario.h"
 #include "base/bytes.h"
 #include "base/files.h"

@@ -1,7 +1,7 @@
 /* Exploring: concurrency, back-off, attempts, expiry, lost probes, removal at any moment (pitfall 33). */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct explore_conf CONF = {.concurrency = 2, .attempts = 3, .backoff_ms = 1000, .result_ttl_ms = 900000};
+static const struct explore_conf CONF = {
+    .concurrency = 2, .attempts = 3, .backoff_ms = 1000, .result_ttl_ms = 900000};
 
 static struct target *make_target(uint64_t hash)
 {
@@ -212,9 +213,12 @@ static void test_many(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_concurrency_and_order), cmocka_unit_test(test_back_off_and_attempts),
-        cmocka_unit_test(test_back_off_is_bounded),   cmocka_unit_test(test_result_expires_but_answers),
-        cmocka_unit_test(test_lost_probes_free_their_place), cmocka_unit_test(test_removed_when_owned),
+        cmocka_unit_test(test_concurrency_and_order),
+        cmocka_unit_test(test_back_off_and_attempts),
+        cmocka_unit_test(test_back_off_is_bounded),
+        cmocka_unit_test(test_result_expires_but_answers),
+        cmocka_unit_test(test_lost_probes_free_their_place),
+        cmocka_unit_test(test_removed_when_owned),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

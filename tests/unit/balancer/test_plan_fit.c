@@ -1,7 +1,8 @@
-/* The fit tree against a plain loop over all leaves, for thousands of random trees with ties, exclusions and two dimensions. */
+/* The fit tree against a plain loop over all leaves, for thousands of random trees with ties, exclusions and two
+ * dimensions. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

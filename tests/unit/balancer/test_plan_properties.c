@@ -1,8 +1,8 @@
-/* Properties of plans over thousands of random states with fixed seeds: what must hold whatever the input. The states are partly
- * absurd on purpose (owners on groups that do not exist, double owners, heads out of proportion). */
+/* Properties of plans over thousands of random states with fixed seeds: what must hold whatever the input. The states
+ * are partly absurd on purpose (owners on groups that do not exist, double owners, heads out of proportion). */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -67,8 +67,10 @@ static void make_limits(struct rng *r, struct plan_limits *l)
 
 static void make_group(struct rng *r, struct plan_group *g, uint32_t id, bool calm)
 {
-    static const enum shard_health healths[] = {SHARD_HEALTH_UNKNOWN, SHARD_HEALTH_STARTING, SHARD_HEALTH_UNREACHABLE};
-    *g = (struct plan_group){.id = id, .health = SHARD_HEALTH_READY, .last_seen_ms = NOW - 1000, .zone = ZONES[draw(r, 3)]};
+    static const enum shard_health healths[] = {SHARD_HEALTH_UNKNOWN, SHARD_HEALTH_STARTING,
+                                                SHARD_HEALTH_UNREACHABLE};
+    *g = (struct plan_group){
+        .id = id, .health = SHARD_HEALTH_READY, .last_seen_ms = NOW - 1000, .zone = ZONES[draw(r, 3)]};
     if (!calm && chance(r, 25)) {
         g->health = healths[draw(r, 3)];
         g->last_seen_ms = chance(r, 20) ? 0 : NOW - (int64_t)draw(r, 600000);
@@ -252,7 +254,8 @@ static uint32_t count_holders(const struct plan_input *in, const struct plan_tar
 
 /* ---- properties ---- */
 
-/* Every target is in exactly one state, the ledger is their count, and states agree with what the plan leaves behind. */
+/* Every target is in exactly one state, the ledger is their count, and states agree with what the plan leaves behind.
+ */
 static void check_ledger(const struct plan_input *in, const struct plan *p)
 {
     uint64_t counted[LEDGER_STATE_COUNT] = {0}, sum = 0;
@@ -299,8 +302,8 @@ static void check_holders(const struct plan_input *before, const struct plan_inp
     }
 }
 
-/* What the plan adds to a group leaves it below the low mark, or it is the only one there and below the limit. Label edits stay on their
- * shard up to the high mark, and targets of every group up to the limit. */
+/* What the plan adds to a group leaves it below the low mark, or it is the only one there and below the limit. Label
+ * edits stay on their shard up to the high mark, and targets of every group up to the limit. */
 static void check_limits(const struct plan_input *in, const struct plan *p)
 {
     for (size_t i = 0; i < p->action_count; i++) {
@@ -321,17 +324,20 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
         bool alone = p->loads[at].targets == 1;
         bool has_kept = false; /* targets that are placed by other rules may come on top */
         for (size_t k = 0; k < p->action_count; k++) {
-            has_kept = has_kept || (p->actions[k].to == a->to && (strstr(p->actions[k].reason, "same endpoint") != NULL ||
-                                                                  strstr(p->actions[k].reason, "every shard") != NULL));
+            has_kept =
+                has_kept || (p->actions[k].to == a->to && (strstr(p->actions[k].reason, "same endpoint") != NULL ||
+                                                           strstr(p->actions[k].reason, "every shard") != NULL));
         }
         for (size_t k = 0; k < in->target_count; k++) {
-            has_kept = has_kept || in->targets[k].want_replicas == PLAN_EVERY_GROUP; /* they leave empty groups "empty" */
+            has_kept =
+                has_kept || in->targets[k].want_replicas == PLAN_EVERY_GROUP; /* they leave empty groups "empty" */
         }
         if (has_kept) {
             continue;
         }
         assert_true(limit == 0 || (double)p->loads[at].series <= (alone ? (double)limit : low));
-        assert_true(scraped == 0 || (double)p->loads[at].scraped <= (alone ? (double)scraped : (double)scraped * in->limits.low));
+        assert_true(scraped == 0 ||
+                    (double)p->loads[at].scraped <= (alone ? (double)scraped : (double)scraped * in->limits.low));
     }
 }
 
@@ -373,7 +379,8 @@ static struct state *state_copy(const struct state *s)
     c->in.groups = c->groups;
     c->in.targets = c->targets;
     for (size_t i = 0; i < c->in.target_count; i++) {
-        size_t row = (size_t)(s->targets[i].owners - &s->owners[0][0]) / (sizeof(s->owners[0]) / sizeof(s->owners[0][0]));
+        size_t row =
+            (size_t)(s->targets[i].owners - &s->owners[0][0]) / (sizeof(s->owners[0]) / sizeof(s->owners[0][0]));
         c->targets[i].owners = c->owners[row];
     }
     return c;
@@ -432,7 +439,8 @@ static void test_order_does_not_matter(void **unused)
         assert_int_equal(a->action_count, b->action_count);
         for (size_t i = 0; i < a->action_count; i++) {
             const struct plan_action *x = &a->actions[i], *y = &b->actions[i];
-            assert_true(x->type == y->type && x->job == y->job && x->hash == y->hash && x->from == y->from && x->to == y->to);
+            assert_true(x->type == y->type && x->job == y->job && x->hash == y->hash && x->from == y->from &&
+                        x->to == y->to);
             assert_string_equal(x->reason, y->reason);
         }
         assert_int_equal(a->wanted_groups, b->wanted_groups);
