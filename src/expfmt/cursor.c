@@ -27,7 +27,8 @@ int cursor_fail(const struct cursor *c, struct errctx *err, const char *what)
 {
     char text[QUOTE_MAX * 4 + 1];
     size_t n = 0;
-    size_t len = (size_t)(c->p - c->line) + (c->p < c->end);
+    bool behind_line = c->p > c->line && c->p[-1] == '\n'; /* what follows may not have arrived */
+    size_t len = (size_t)(c->p - c->line) + (c->p < c->end && !behind_line);
     for (size_t i = 0; i < len && i < QUOTE_MAX; i++) {
         unsigned char ch = (unsigned char)c->line[i];
         if (ch == '\n' || ch == '\t' || ch == '\r') {

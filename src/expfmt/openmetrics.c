@@ -331,6 +331,8 @@ static int parse_sample(const struct text_state *t, struct cursor *c, struct sam
 int openmetrics_parse_line(struct text_state *t, const char *base, size_t len, bool final, struct sample *sample,
                            struct line *ret, struct errctx *err)
 {
+    static const char nothing[] = "";
+    base = len != 0 ? base : nothing;
     struct cursor c = {base, base, base + len};
     int rc;
     ret->kind = LINE_OTHER;
