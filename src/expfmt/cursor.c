@@ -23,14 +23,12 @@ const unsigned char CURSOR_CLASS[256] = {
     ['0' ... '9'] = CLASS_LABEL | CLASS_METRIC,
 };
 
-int cursor_fail(const struct cursor *c, struct errctx *err, const char *what)
+static int fail_quoting(const char *line, size_t len, struct errctx *err, const char *what)
 {
     char text[QUOTE_MAX * 4 + 1];
     size_t n = 0;
-    bool behind_line = c->p > c->line && c->p[-1] == '\n'; /* what follows may not have arrived */
-    size_t len = (size_t)(c->p - c->line) + (c->p < c->end && !behind_line);
     for (size_t i = 0; i < len && i < QUOTE_MAX; i++) {
-        unsigned char ch = (unsigned char)c->line[i];
+        unsigned char ch = (unsigned char)line[i];
         if (ch == '\n' || ch == '\t' || ch == '\r') {
             n += (size_t)snprintf(text + n, sizeof(text) - n, "\\%c", ch == '\n' ? 'n' : ch == '\t' ? 't' : 'r');
         } else if (ch == '"' || ch == '\\') {
@@ -43,6 +41,17 @@ int cursor_fail(const struct cursor *c, struct errctx *err, const char *what)
     }
     text[n] = '\0';
     return errctx_set(err, ERR_PARSE, "%s while parsing: \"%s\"%s", what, text, len > QUOTE_MAX ? "..." : "");
+}
+
+int cursor_fail(const struct cursor *c, struct errctx *err, const char *what)
+{
+    bool behind_line = c->p > c->line && c->p[-1] == '\n';
+    return fail_quoting(c->line, (size_t)(c->p - c->line) + (c->p < c->end && !behind_line), err, what);
+}
+
+int cursor_fail_behind(const struct cursor *c, struct errctx *err, const char *what)
+{
+    return fail_quoting(c->line, (size_t)(c->p - c->line), err, what);
 }
 
 /* The first byte from p on that needs a look: quote, backslash, NUL, LF. Notes whether a byte above 0x7f was passed. */

@@ -49,8 +49,10 @@ static inline void cursor_skip_nul(struct cursor *c)
     }
 }
 
-/* An ERR_PARSE that quotes the line up to the place, as Prometheus' messages do. */
+/* An ERR_PARSE that quotes the line up to the place, as Prometheus' messages do: with the byte at the place, which was looked at,
+ * or without it when it was not and may not have arrived. */
 int cursor_fail(const struct cursor *c, struct errctx *err, const char *what);
+int cursor_fail_behind(const struct cursor *c, struct errctx *err, const char *what);
 
 /* Quoted text from its opening quote. */
 #define QUOTED_NUL 1u /* NULs are allowed inside, and swallowed behind */

@@ -257,7 +257,7 @@ static int parse_exemplar(const struct text_state *t, struct cursor *c, struct v
 {
     struct view text;
     if (t->major == PROMETHEUS_2 && !view_has_suffix(name, VIEW("_total")) && !view_has_suffix(name, VIEW("_bucket"))) {
-        return cursor_fail(c, err, "metric name does not support exemplars");
+        return cursor_fail_behind(c, err, "metric name does not support exemplars");
     }
     int rc = parse_labels(t, c, &EXEMPLAR_LABELS, NULL, err);
     rc = rc != 0 ? rc : parse_token(c, &text, "expected value after exemplar labels", err);
@@ -323,7 +323,7 @@ static int parse_sample(const struct text_state *t, struct cursor *c, struct sam
         rc = parse_labels(t, c, &SERIES_LABELS, sample, err);
     }
     if (rc == 0 && sample->name.base == NULL) {
-        return cursor_fail(c, err, "metric name not set");
+        return cursor_fail_behind(c, err, "metric name not set");
     }
     return rc != 0 ? rc : parse_sample_rest(t, c, sample, err);
 }

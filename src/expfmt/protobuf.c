@@ -202,13 +202,18 @@ static int take_field(struct counter *c, struct view v, size_t *ret, struct errc
     struct view all = view_make(v.base, v.len < c->protobuf.left ? v.len : (size_t)c->protobuf.left);
     int n = wire_varint(p, all.len, &tag);
     unsigned type = (unsigned)(tag & 7);
-    int m = n <= 0 || type == WIRE_FIXED64 || type == WIRE_FIXED32 ? n : wire_varint(p + n, all.len - (size_t)n, &value);
+    bool has_value = type == WIRE_VARINT || type == WIRE_BYTES;
+    int m = n <= 0 || !has_value ? n : wire_varint(p + n, all.len - (size_t)n, &value);
     if (n == 0 || m == 0) {
         *ret = all.len + 1;
         return all.len < c->protobuf.left && all.len < TAG_AND_LENGTH_MAX ? ERR_AGAIN : fail_broken(c, err);
     }
-    if (n < 0 || m < 0 || type == WIRE_GROUP || type > WIRE_FIXED32) {
+    if (n < 0 || m < 0 || type == WIRE_GROUP_END || type > WIRE_FIXED32) {
         return fail_broken(c, err);
+    }
+    if (type == WIRE_GROUP) {
+        family_take_back(c);
+        return errctx_set(err, ERR_LIMIT, "a metric family is longer than %zu bytes and holds a group", c->conf.line_bytes_max);
     }
     uint64_t body = type == WIRE_BYTES ? value : 0;
     size_t head = (size_t)n + (type == WIRE_FIXED64 ? 8 : type == WIRE_FIXED32 ? 4 : (size_t)m);

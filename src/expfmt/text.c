@@ -271,7 +271,7 @@ static int parse_sample(const struct text_state *t, struct cursor *c, struct sam
         rc = parse_labels(t, c, sample, err);
     }
     if (rc == 0 && sample->name.base == NULL) {
-        return cursor_fail(c, err, "metric name not set");
+        return cursor_fail_behind(c, err, "metric name not set");
     }
     rc = rc != 0 ? rc : parse_value(c, err);
     return rc != 0 ? rc : parse_timestamp(c, err);

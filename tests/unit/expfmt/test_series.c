@@ -1,0 +1,263 @@
+/* What happens to a sample behind the parser: merging with the target's labels, metric_relabel_configs, limits, and the words of
+ * each refusal. */
+#include "expfmt_test.h"
+
+#include <stdio.h>
+
+struct setup {
+    struct counter_conf conf;
+    const struct labels *target;
+};
+
+static struct count count_with(const struct setup *s, const char *body)
+{
+    struct counter *c = counter_new(&s->conf);
+    struct count n = count_all_splits(c, EXPOSITION_TEXT, s->target, body, strlen(body));
+    counter_free(&c);
+    return n;
+}
+
+static struct relabel_rules *rule(enum relabel_action action, const char *source, const char *regex, const char *target,
+                                  const char *replacement)
+{
+    struct relabel_spec spec;
+    struct relabel_rules *rules = NULL;
+    struct errctx err = ERRCTX_INIT;
+    struct view name = view_of(source);
+    relabel_spec_init(&spec);
+    spec.action = action;
+    if (source != NULL) {
+        spec.source_labels = &name;
+        spec.source_label_count = 1;
+        spec.has_source_labels = true;
+    }
+    if (regex != NULL) {
+        spec.regex = view_of(regex);
+        spec.has_regex = true;
+    }
+    if (target != NULL) {
+        spec.target_label = view_of(target);
+        spec.has_target_label = true;
+    }
+    if (replacement != NULL) {
+        spec.replacement = view_of(replacement);
+        spec.has_replacement = true;
+    }
+    if (relabel_rules_compile(&spec, 1, PROMETHEUS_2, "metric_relabel_configs", &rules, &err) != 0) {
+        fail_msg("%s", err.msg);
+    }
+    return rules;
+}
+
+static void expect(const struct setup *s, const char *body, int code, uint64_t scraped, uint64_t series, const char *msg)
+{
+    struct count n = count_with(s, body), want = {.code = code, .scraped = scraped, .series = series};
+    assert_count(&n, &want, body);
+    assert_string_equal(n.msg, msg);
+}
+
+static struct setup setup_make(const struct labels *target)
+{
+    return (struct setup){{.mode = COUNT_STRICT, .major = PROMETHEUS_2}, target};
+}
+
+static void test_refusals(void **state)
+{
+    struct labels *target = test_target();
+    struct setup s = setup_make(target);
+    (void)state;
+    expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a{__name__=\"\"} 1\n", ERR_INVALID, 1, 0, "missing metric name (__name__ label)");
+    expect(&s, "\ta{x=\"1\"} 1\n", ERR_INVALID, 1, 0,
+           "invalid metric name or label names: {__name__=\"\ta\", instance=\"i\", job=\"j\", x=\"1\"}");
+    labels_unref(target);
+}
+
+static void test_sample_limit(void **state)
+{
+    struct labels *target = test_target();
+    struct setup s = setup_make(target);
+    (void)state;
+    s.conf.sample_limit = 2;
+    expect(&s, "a 1\nb 1\n", 0, 2, 2, "");
+    expect(&s, "a 1\nb 1\nc 1\n", ERR_INVALID, 3, 3, "sample limit exceeded");
+    expect(&s, "a 1\nb 1\nc 1\nd{x=\"1\",x=\"2\"} 1\n", ERR_INVALID, 4, 4, "sample limit exceeded");
+    expect(&s, "a 1\nd{x=\"1\",x=\"2\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    labels_unref(target);
+}
+
+static void test_label_limits(void **state)
+{
+    struct labels *target = test_target();
+    struct setup s = setup_make(target);
+    (void)state;
+    s.conf.label_limit = 4;
+    expect(&s, "a{x=\"1\"} 1\n", 0, 1, 1, "");
+    expect(&s, "a{x=\"1\",y=\"2\"} 1\n", ERR_INVALID, 1, 0, "label_limit exceeded (metric: a, number of labels: 5, limit: 4)");
+    expect(&s, "a{x=\"1\",y=\"\"} 1\n", 0, 1, 1, "");
+    s = setup_make(target);
+    s.conf.label_name_length_limit = 8;
+    expect(&s, "a{x234567=\"1\"} 1\n", 0, 1, 1, "");
+    expect(&s, "a{x23456789=\"1\"} 1\n", ERR_INVALID, 1, 0,
+           "label_name_length_limit exceeded (metric: a, label name: x23456789, length: 9, limit: 8)");
+    s = setup_make(target);
+    s.conf.label_value_length_limit = 3;
+    expect(&s, "a{x=\"\\\\12\"} 1\n", 0, 1, 1, "");
+    expect(&s, "a{x=\"1234\"} 1\n", ERR_INVALID, 1, 0,
+           "label_value_length_limit exceeded (metric: a, label name: x, value: \"1234\", length: 4, limit: 3)");
+    labels_unref(target);
+}
+
+static void test_rules(void **state)
+{
+    struct labels *target = test_target();
+    struct setup s = setup_make(target);
+    struct relabel_rules *drop_name = rule(RELABEL_DROP, "__name__", "go_.*", NULL, NULL);
+    struct relabel_rules *drop_label = rule(RELABEL_DROP, "x", "1", NULL, NULL);
+    struct relabel_rules *no_name = rule(RELABEL_LABELDROP, NULL, "__name__", NULL, NULL);
+    struct relabel_rules *no_x = rule(RELABEL_LABELDROP, NULL, "x", NULL, NULL);
+    struct relabel_rules *on_job = rule(RELABEL_KEEP, "job", "j", NULL, NULL);
+    struct relabel_rules *bad_name = rule(RELABEL_REPLACE, "__name__", "a", "__name__", "a-b");
+    (void)state;
+    s.conf.metric_relabel = drop_name;
+    expect(&s, "go_x 1\na 1\ngo_y{x=\"1\"} 1\nb_go_ 1\n", 0, 4, 2, "");
+    expect(&s, "go_x{x=\"1\",x=\"2\"} 1\n", 0, 1, 0, "");
+    expect(&s, "go_x 1\n{\n", ERR_PARSE, 1, 0, "expected a valid start token while parsing: \"{\"");
+    s.conf.metric_relabel = drop_label;
+    expect(&s, "a{x=\"1\"} 1\na{x=\"2\"} 1\na{x=\"\\1\"} 1\n a{x=\"1\"} 1\n", 0, 4, 2, "");
+    s.conf.metric_relabel = no_name;
+    expect(&s, "a 1\n", ERR_INVALID, 1, 0, "missing metric name (__name__ label)");
+    s.conf.metric_relabel = no_x;
+    expect(&s, "a{x=\"1\",x=\"2\"} 1\n", 0, 1, 1, ""); /* the rule resolves the duplicate */
+    s.conf.metric_relabel = on_job;
+    expect(&s, "a 1\na{job=\"other\"} 1\n", 0, 2, 2, "");
+    s.conf.honor_labels = true;
+    expect(&s, "a 1\na{job=\"other\"} 1\na{job=\"\"} 1\n", 0, 3, 1, "");
+    s.conf.honor_labels = false;
+    s.conf.metric_relabel = bad_name;
+    expect(&s, "b 1\na 1\n", ERR_INVALID, 2, 1,
+           "invalid metric name or label names: {__name__=\"a-b\", instance=\"i\", job=\"j\"}");
+    relabel_rules_free(&drop_name);
+    relabel_rules_free(&drop_label);
+    relabel_rules_free(&no_name);
+    relabel_rules_free(&no_x);
+    relabel_rules_free(&on_job);
+    relabel_rules_free(&bad_name);
+    labels_unref(target);
+}
+
+/* [x=1, exported_x=2 with target x=T becomes x=T, exported_x=2, exported_exported_x=1] */
+static void test_exported(void **state)
+{
+    const struct label items[] = {{VIEW("x"), VIEW("T")}, {VIEW("__scheme__"), VIEW("http")}};
+    struct labels *target = labels_make(items, 2);
+    struct setup s = setup_make(target);
+    struct relabel_rules *twice = rule(RELABEL_KEEP, "exported_exported_x", "1", NULL, NULL);
+    struct relabel_rules *once = rule(RELABEL_KEEP, "exported_x", "2", NULL, NULL);
+    struct relabel_rules *hidden = rule(RELABEL_DROP, "__scheme__", "http", NULL, NULL);
+    (void)state;
+    s.conf.metric_relabel = twice;
+    expect(&s, "a{x=\"1\",exported_x=\"2\"} 1\na{x=\"1\"} 1\n", 0, 2, 1, "");
+    s.conf.metric_relabel = once;
+    expect(&s, "a{x=\"1\",exported_x=\"2\"} 1\na{x=\"2\"} 1\na{x=\"\",exported_x=\"2\"} 1\na 1\n", 0, 4, 3, "");
+    s.conf.metric_relabel = hidden;
+    expect(&s, "a 1\n", 0, 1, 1, "");
+    relabel_rules_free(&twice);
+    relabel_rules_free(&once);
+    relabel_rules_free(&hidden);
+    labels_unref(target);
+}
+
+static void test_le_spelling(void **state)
+{
+    struct relabel_rules *keep = rule(RELABEL_KEEP, "le", "1\\.0", NULL, NULL);
+    struct setup s = setup_make(NULL);
+    (void)state;
+    s.conf.metric_relabel = keep;
+    const char *body = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
+    expect(&s, body, 0, 3, 1, "");
+    s.conf.major = PROMETHEUS_3;
+    s.conf.utf8_names = true;
+    expect(&s, body, 0, 3, 2, "");
+    relabel_rules_free(&keep);
+}
+
+static void check_families(const struct counter_conf *conf, const char *body, const char *want)
+{
+    struct counter *c = counter_new(conf);
+    struct bytes out;
+    struct json_writer w;
+    for (int round = 0; round < 2; round++) {
+        count_split(c, EXPOSITION_TEXT, NULL, body, strlen(body), 3);
+        bytes_init(&out, 65536);
+        json_writer_init(&w, &out);
+        json_object_begin(&w);
+        counter_write_families(c, &w);
+        json_object_end(&w);
+        assert_string_equal(bytes_view(&out).base, want);
+        bytes_done(&out);
+    }
+    counter_free(&c);
+}
+
+static void test_families(void **state)
+{
+    struct relabel_rules *drop = rule(RELABEL_DROP, "__name__", "b", NULL, NULL);
+    struct counter_conf conf = {.mode = COUNT_FAST, .major = PROMETHEUS_2, .by_family = true, .metric_relabel = drop};
+    (void)state;
+    check_families(&conf, "b 1\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 2\nab 1\n",
+                   "{\"a\":{\"scraped\":2,\"total\":2},\"ab\":{\"scraped\":1,\"total\":1},\"b\":{\"scraped\":2,\"total\":0}}");
+    relabel_rules_free(&drop);
+}
+
+/* Names beyond the bound share one entry. */
+static void test_families_bounded(void **state)
+{
+    struct families f;
+    char name[32];
+    (void)state;
+    families_init(&f);
+    families_begin(&f);
+    for (unsigned i = 0; i < FAMILIES_MAX + 10; i++) {
+        snprintf(name, sizeof(name), "n%u", i);
+        families_find(&f, view_of(name))->scraped++;
+    }
+    assert_int_equal(f.map.len, FAMILIES_MAX);
+    assert_int_equal(f.other.scraped, 10);
+    families_begin(&f);
+    families_find(&f, VIEW("x"))->scraped++;
+    assert_int_equal(f.map.len, 1);
+    families_done(&f);
+}
+
+/* 100,000 labels in one line: neither recursion nor quadratic work. */
+static void test_many_labels(void **state)
+{
+    struct labels *target = test_target();
+    struct counter_conf conf = {.mode = COUNT_STRICT, .major = PROMETHEUS_2, .line_bytes_max = (size_t)4 << 20};
+    struct counter *c = counter_new(&conf);
+    struct bytes body;
+    (void)state;
+    bytes_init(&body, (size_t)4 << 20);
+    bytes_append_str(&body, "a{");
+    for (unsigned i = 0; i < 100000; i++) {
+        bytes_printf(&body, "l%u=\"v\",", (i * 7919u) % 100000u);
+    }
+    bytes_append_str(&body, "} 1\n");
+    struct count n = count_split(c, EXPOSITION_TEXT, target, body.base, body.len, 100);
+    assert_int_equal(n.code, 0);
+    assert_int_equal(n.series, 1);
+    bytes_done(&body);
+    counter_free(&c);
+    labels_unref(target);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_sample_limit), cmocka_unit_test(test_label_limits),
+        cmocka_unit_test(test_rules),     cmocka_unit_test(test_exported),     cmocka_unit_test(test_le_spelling),
+        cmocka_unit_test(test_families),  cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
