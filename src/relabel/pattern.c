@@ -208,7 +208,7 @@ int pattern_compile(struct arena *arena, struct view re, enum prometheus_major m
     }
     struct bytes translated;
     struct pattern *p = arena_alloc(arena, sizeof(*p));
-    bytes_init(&translated, PATTERN_BYTES_MAX + 64);
+    bytes_init(&translated, PATTERN_BYTES_MAX * 3);
     p->dot_matches_newline = major >= PROMETHEUS_3;
     int rc = pattern_translate(arena, re, major, &translated, &p->names, err);
     if (rc == 0 && !(allow_fast && parse_fast(arena, p, re))) {

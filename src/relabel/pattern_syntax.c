@@ -115,7 +115,7 @@ static int scan_named_group(struct scan *s, size_t head)
         return pattern_error(s->err, "invalid named capture", view_make(rest.base, head + name.len + 1));
     }
     *vec_push(&s->names) = arena_view(s->arena, name);
-    bytes_append_char(s->out, '(');
+    bytes_printf(s->out, "(?P<g%zu>", s->names.len);
     s->at += head + name.len + 1;
     return 0;
 }

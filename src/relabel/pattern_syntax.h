@@ -16,9 +16,9 @@ struct pattern_names {
     size_t count;
 };
 
-/* Appends to out the anchored form, ^(?:RE)$ or ^(?s:RE)$ by version, in libre2's language; named groups become plain
- * ones (Go allows a name twice, libre2 does not) and are listed in *ret, whose memory is arena's. ERR_INVALID in Go's
- * words. */
+/* Appends to out the anchored form, ^(?:RE)$ or ^(?s:RE)$ by version, in libre2's language; named groups are renamed by
+ * number (Go allows a name twice, libre2 does not), their names are in *ret, whose memory is arena's. The result is at
+ * most three times as long. ERR_INVALID in Go's words. */
 int pattern_translate(struct arena *arena, struct view re, enum prometheus_major major, struct bytes *out,
                       struct pattern_names *ret, struct errctx *err) MUST_CHECK;
 

@@ -104,5 +104,6 @@ bool re2_shim_match(const struct re2_shim *re, struct view text, size_t start, s
 
 bool re2_shim_is_word(struct view text)
 {
-    return re2::RE2::FullMatch(re2::StringPiece(text.base, text.len), "[\\pL\\p{Nd}]");
+    static const re2::RE2 word("[\\pL\\p{Nd}]"); /* constant; used while rules are compiled only */
+    return re2::RE2::FullMatch(re2::StringPiece(text.base, text.len), word);
 }

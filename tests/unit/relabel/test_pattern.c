@@ -150,6 +150,7 @@ static const struct {
     {"(?P<a b>x)", "error parsing regexp: invalid named capture: `(?P<a b>`"},
     {"(?P<>x)", "error parsing regexp: invalid named capture: `(?P<>`"},
     {"(?!x)", "error parsing regexp: invalid or unsupported Perl syntax: `(?!`"},
+    {"(?P<n>?:a)", "error parsing regexp: missing argument to repetition operator: `?`"},
     {"\\1", "error parsing regexp: invalid escape sequence: `\\1`"},
     {"[\\Qa]", "error parsing regexp: invalid escape sequence: `\\Q`"},
 };
