@@ -11,6 +11,7 @@
 #include "net/listener.h"
 #include "shard/local.h"
 #include "shard/process.h"
+#include "shard/process_version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +83,12 @@ static void on_job(void *data, struct built_job *b)
 {
     struct appliance *a = data;
     reconcile_take_job(a->reconcile, b);
+}
+
+void appliance_drop_view(struct appliance *a)
+{
+    api_view_unref(a->view);
+    a->view = NULL;
 }
 
 static struct api_view *take_view(void *data)
@@ -294,10 +301,29 @@ static int start_balancer(struct appliance *a, struct errctx *err)
     return 0;
 }
 
+/* `auto` asks the binary that will do the scraping. */
+static int choose_version(struct appliance *a, struct errctx *err)
+{
+    char version[64];
+    snprintf(version, sizeof(version), "%s", a->o->prometheus_version);
+    if (strcmp(version, "auto") == 0) {
+        int rc = process_version(a->o->shard_prometheus_binary, version, err);
+        if (rc != 0) {
+            return errctx_prefix(err, rc, "shard.prometheus-binary");
+        }
+        log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
+    }
+    a->major = version[0] == '2' ? PROMETHEUS_2 : PROMETHEUS_3;
+    return 0;
+}
+
 static int start(struct appliance *a, struct errctx *err)
 {
     const struct discovery_events events = {on_job, a};
-    int rc = prepare_store(a, err);
+    int rc = choose_version(a, err);
+    if (rc == 0) {
+        rc = prepare_store(a, err);
+    }
     if (rc == 0) {
         a->http = http_client_new(a->loop);
         rc = start_balancer(a, err);

@@ -10,7 +10,7 @@ static const struct logctx LOG = {NULL, "component", "appliance"};
 static void configuration_options(const struct appliance *a, struct promconf_options *ret)
 {
     *ret = (struct promconf_options){
-        .major = a->o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
+        .major = a->major,
         .kubernetes_url = a->o->inject_kubernetes_url,
         .kubernetes_proxy = a->o->inject_kubernetes_proxy,
         .kubernetes_sa_path = a->o->inject_kubernetes_sa_path,
@@ -64,6 +64,7 @@ int appliance_reload(void *data, struct errctx *err)
         remember(&a->last_reload_diff, "no change");
     }
     promconf_unref(fresh);
+    appliance_drop_view(a);
     remember(&a->last_reload_error, rc == 0 ? "" : err->msg);
     metric_set(METRIC_CONFIGGEN_RELOAD_SUCCESSFUL, rc == 0);
     metric_add(METRIC_CONFIGGEN_RELOADS, 1, rc == 0 ? "true" : "false");

@@ -33,8 +33,12 @@ struct appliance {
     uv_signal_t signals[3];
     bool ending;
     struct stat config_stat;
+    enum prometheus_major major; /* whose rules to follow */
 };
 
+
+/* What the API shows has changed: the next call gets a fresh view. */
+void appliance_drop_view(struct appliance *a);
 
 /* appliance_table.c: one proxy table over all local shards */
 void appliance_publish(void *data);                                          /* builds and publishes it */

@@ -24,6 +24,7 @@ void appliance_publish(void *data)
         }
     }
     proxy_table_set_stop_reason(t, a->stop_reason);
+    appliance_drop_view(a);
     proxy_table_unref(a->table);
     a->table = t;
     if (a->proxy != NULL) {

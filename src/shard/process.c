@@ -72,7 +72,12 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
             }
         }
     }
-    return 0;
+    char *path;
+    int rc = child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
+    if (rc == 0) {
+        free(path);
+    }
+    return rc;
 }
 
 static void conf_copy(struct process_conf *to, const struct process_conf *from)
