@@ -20,6 +20,7 @@
 
 struct look {
     struct loop *loop;
+    struct http_client *http;
     struct loop_timer *timer;
     VEC(struct provider *) providers;
 };
@@ -50,7 +51,7 @@ static void on_timeout(void *data)
 
 static int look_start(struct look *k, struct promconf *conf, const struct job_conf *job, struct errctx *err)
 {
-    const struct discovery_env env = {k->loop, NULL, job->base_dir, job->name, conf->major};
+    const struct discovery_env env = {k->loop, k->http, job->base_dir, job->name, conf->major};
     for (size_t i = 0; i < job->sd_count; i++) {
         struct provider *p;
         int rc = provider_new(&env, conf, job, &job->sd[i], &p, err);
@@ -156,6 +157,7 @@ static int run(struct promconf *conf, const char *job_name, int64_t timeout_ms)
         return 1;
     }
     struct look k = {.loop = loop_new()};
+    k.http = http_client_new(k.loop);
     k.timer = loop_timer_new(k.loop, on_timeout, &k);
     int rc = look_at(&k, conf, job, timeout_ms);
     for (size_t i = 0; i < k.providers.len; i++) {
@@ -163,6 +165,7 @@ static int run(struct promconf *conf, const char *job_name, int64_t timeout_ms)
     }
     vec_done(&k.providers);
     loop_timer_free(&k.timer);
+    http_client_free(&k.http);
     loop_free(&k.loop);
     return rc;
 }
