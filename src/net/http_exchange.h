@@ -28,10 +28,10 @@ void exchange_begin(struct exchange_env *env, h2o_req_t *req);
 /* Answers 503 to whatever is open; the exchanges live on until their handlers respond, without the server. */
 void exchange_detach_all(struct exchange_env *env);
 
-/* A server whose requests go to a handler that speaks libh2o itself (the scrape proxy) instead of to rows; connections, sweep and
- * closing are the same. The handler answers every request and returns 0. */
+/* A server whose requests go to a handler that speaks libh2o itself (the scrape proxy) instead of to rows; connections,
+ * sweep and closing are the same. The handler answers every request and returns 0. */
 typedef int http_raw_fn(h2o_req_t *req, void *data);
-int http_server_new_raw(struct loop *loop, int listen_fd, const struct http_server_conf *conf, http_raw_fn *on_request, void *data,
-                        struct http_server **ret, struct errctx *err) MUST_CHECK;
+int http_server_new_raw(struct loop *loop, int listen_fd, const struct http_server_conf *conf, http_raw_fn *on_request,
+                        void *data, struct http_server **ret, struct errctx *err) MUST_CHECK;
 
 #endif

@@ -197,9 +197,11 @@ static int sweep_request(h2o_req_t *req, void *data)
         conn_cut(conn);
         return 0;
     }
-    sweep->body_bytes += sock->input->size;
-    if (reading && (sweep->largest == NULL || sock->input->size > sweep->largest->sock->input->size)) {
-        sweep->largest = conn;
+    if (sock->input->size > HTTP_HEAD_BYTES_MAX) { /* more than a head: a body */
+        sweep->body_bytes += sock->input->size;
+        if (reading && (sweep->largest == NULL || sock->input->size > sweep->largest->sock->input->size)) {
+            sweep->largest = conn;
+        }
     }
     return 0;
 }
@@ -261,8 +263,9 @@ static int start_listening(struct http_server *s, int listen_fd, struct errctx *
     return rc != 0 ? errctx_set(err, ERR_IO, "listen: %s", uv_strerror(rc)) : 0;
 }
 
-static int server_new(struct loop *loop, int listen_fd, const struct http_server_conf *conf, const struct http_row *rows,
-                      http_raw_fn *raw, void *data, struct http_server **ret, struct errctx *err)
+static int server_new(struct loop *loop, int listen_fd, const struct http_server_conf *conf,
+                      const struct http_row *rows, http_raw_fn *raw, void *data, struct http_server **ret,
+                      struct errctx *err)
 {
     struct http_auth *auth = NULL;
     if (conf->web_config_file != NULL || conf->token_file != NULL) {
@@ -299,8 +302,8 @@ int http_server_new(struct loop *loop, int listen_fd, const struct http_server_c
     return server_new(loop, listen_fd, conf, rows, NULL, data, ret, err);
 }
 
-int http_server_new_raw(struct loop *loop, int listen_fd, const struct http_server_conf *conf, http_raw_fn *on_request, void *data,
-                        struct http_server **ret, struct errctx *err)
+int http_server_new_raw(struct loop *loop, int listen_fd, const struct http_server_conf *conf, http_raw_fn *on_request,
+                        void *data, struct http_server **ret, struct errctx *err)
 {
     return server_new(loop, listen_fd, conf, NULL, on_request, data, ret, err);
 }

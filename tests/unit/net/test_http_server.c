@@ -563,7 +563,8 @@ static void test_body_budget(void **state)
     struct fixture f;
     struct http_server_conf conf = {.request_bytes_max = 1000000};
     start(&f, &conf);
-    struct peer p[6];
+    struct peer p[6], idle;
+    peer_connect(&idle, f.server.port); /* holds nothing: never the one to go */
     char *part = mem_calloc(1, 900000);
     for (int i = 0; i < 6; i++) {
         peer_connect(&p[i], f.server.port);
@@ -582,6 +583,12 @@ static void test_body_budget(void **state)
     }
     free(part);
     assert_in_range(served, 1, 4);
+    struct reply r;
+    peer_send(&idle, "GET /empty HTTP/1.1\r\n" H "\r\n");
+    peer_read(&idle, false, &r);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    peer_close(&idle);
     test_server_stop(&f.server);
 }
 
