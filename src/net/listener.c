@@ -273,8 +273,10 @@ int listener_open(const char *address, const char *fd_name, int *ret_fd, bool *r
     int failed = 0;
     if (!taken) {
         fd = bind_any(list, host[0] == '\0', &failed);
-    } else if (!set_flags(fd)) {
-        failed = errno;
+    } else {
+        /* A copy: the numbers from 3 on must stay valid, or the next look at them fails. */
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        failed = fd < 0 || !set_flags(fd) ? errno : 0;
     }
     if (fd < 0 || failed != 0) {
         rc = errctx_set(err, ERR_IO, "listen on %s: %s%s", address, strerror(failed), remedy_of(failed));

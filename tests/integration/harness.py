@@ -88,11 +88,18 @@ def get_data(url):
 class Process:
     """A child with its output in a file."""
 
-    def __init__(self, args, log, env=None, cwd=None):
+    def __init__(self, args, log, env=None, cwd=None, sockets=None):
         self.args, self.log_path = args, log
         self.log = open(log, "ab")
+        if sockets:  # as systemd passes them: fds from 3 on, LISTEN_PID the process itself
+            names, fds = zip(*sockets.items())
+            moves = " ".join(f"{3 + i}<&{s.fileno()}" for i, s in enumerate(fds))
+            closes = " ".join(f"{s.fileno()}<&-" for s in fds if s.fileno() >= 3 + len(fds))
+            script = f'exec {moves} {closes}; export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={":".join(names)}; exec "$@"'
+            args = ["bash", "-c", script, "bash", *args]
         self.child = subprocess.Popen(args, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
-                                      env={**os.environ, **(env or {})}, cwd=cwd)
+                                      env={**os.environ, **(env or {})}, cwd=cwd,
+                                      pass_fds=[s.fileno() for s in sockets.values()] if sockets else ())
         self.pid = self.child.pid
 
     def running(self):
@@ -152,7 +159,7 @@ def scalar(url, expression):
 class Appliance(Process):
     """kvass appliance with Prometheus children on ports of its own."""
 
-    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None):
+    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None):
         self.directory = directory
         self.base_port = base_port or free_port_run(shards_max)
         self.ports = ports or free_ports(2)
@@ -162,7 +169,7 @@ class Appliance(Process):
                 f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
                 f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
                 f"--shard.prometheus-binary={PROMETHEUS}", *options]
-        super().__init__(args, os.path.join(directory, "kvass.log"), env=env)
+        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets)
 
     def wait_ready(self, seconds=60):
         def ready():
