@@ -142,6 +142,23 @@ def test_kill_9_while_it_grows_loses_no_target(world):
     wait_for("every series stored", 60, lambda: prometheus_value(kvass, "sum(scrape_samples_scraped == 2000)") >= 6 * SERIES)
 
 
+def test_kill_9_of_a_shard_brings_it_back_with_its_targets(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=4)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("settled", 90, lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
+    owners, pids = kvass.owners(), kvass.child_pids()
+    for victim in ("shard-0", "shard-1", "shard-0"):
+        pid = kvass.child_pids()[victim]
+        os.kill(pid, signal.SIGKILL)
+        wait_for("a new process", 90, lambda: kvass.child_pids().get(victim, pid) != pid)
+        url = next(s["prometheusUrl"] for s in kvass.shards() if s["id"] == victim)
+        began = time.time()
+        wait_for("fresh samples of both targets", 60, lambda: len(query(url, f"timestamp(up == 1) > {began}")) == 2)
+    assert kvass.owners() == owners and kvass.moves() == []
+    assert len(kvass.child_pids()) == len(pids) == 2
+
+
 def test_a_torn_state_file_is_set_aside(world):
     exporter, addresses = world.exporter("--series=100")
     world.configure([static_job("a", addresses)])
@@ -389,7 +406,79 @@ def test_memory_is_constant_while_a_50_mb_body_streams(world):
     assert peak - before < 8 * 1024 and peak < 48 * 1024
 
 
-# ---------------------------------------------------------------------------------------------------- tools
+# ---------------------------------------------------------------------------------------------------- API and tools
+
+
+def test_the_api_answers_in_the_known_shapes(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses, scrape_interval="2s"),
+                     {"job_name": "b", "static_configs": [{"targets": [addresses[0], "dropped:1"]}],
+                      "basic_auth": {"username": "u", "password": "hunter2"},
+                      "relabel_configs": [{"source_labels": ["__address__"], "regex": "dropped.*", "action": "drop"}],
+                      "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": ".*_bucket", "action": "drop"}]}])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("all up", 60, lambda: all_up(kvass, 3))
+    for path in ("/api/v1/targets", "/api/v1/targets/"):
+        data = kvass.get(path)
+        assert len(data["activeTargets"]) == 3 and len(data["droppedTargets"]) == 1
+    assert data["droppedTargets"][0]["discoveredLabels"]["__address__"] == "dropped:1"
+    first = data["activeTargets"][0]
+    assert {"discoveredLabels", "labels", "scrapePool", "scrapeUrl", "globalUrl", "lastError", "lastScrape", "lastScrapeDuration",
+            "health", "scrapeInterval", "scrapeTimeout", "series", "totalSeries", "shards"} <= set(first)
+    assert kvass.get("/api/v1/targets?state=active")["droppedTargets"] == []
+    assert kvass.get("/api/v1/targets?state=dropped")["activeTargets"] == []
+    assert {t["scrapePool"] for t in kvass.get("/api/v1/targets?job=b")["activeTargets"]} == {"b"}
+    assert len(kvass.get("/api/v1/targets?job=a&job=b")["activeTargets"]) == 3
+    assert kvass.get("/api/v1/targets?health=down")["activeTargets"] == []
+    only = kvass.get("/api/v1/targets?statistics=only")
+    assert only["activeTargets"] == [] and only["activeStatistics"] == [
+        {"JobName": "a", "Total": 2, "Health": {"up": 2}}, {"JobName": "b", "Total": 1, "Health": {"up": 1}}]
+    status, text = http(kvass.url + "/api/v1/targets?job=(")
+    assert status == 400 and json.loads(text)["errorType"] == "bad_data"
+    by_job = {t["scrapePool"]: t for t in data["activeTargets"]}
+    assert by_job["b"]["totalSeries"] == 100 and by_job["b"]["series"] < 100, "metric_relabel_configs drop the buckets"
+    wait_for("head figures", 40, lambda: kvass.get("/api/v1/runtimeinfo")["headSeries"] > 200)
+    assert kvass.get("/api/v1/runtimeinfo")["processSeries"] == 300
+    samples = kvass.get("/api/v1/samples")
+    assert samples["a"]["scrapedTotal"] == 100 and set(kvass.get("/api/v1/samples?job=b")) == {"b"}
+    yaml = kvass.get("/api/v1/status/config")["yaml"]
+    assert "hunter2" not in yaml and "<secret>" in yaml and "job_name" in yaml
+    assert http(kvass.url + "/-/healthy")[0] == 200
+    assert http(kvass.url + "/-/reload")[0] == 405 and http(kvass.url + "/api/v1/nothing")[0] == 404
+    metrics = http(kvass.url + "/metrics")[1]
+    checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, timeout=30)
+    assert checked.returncode == 0, checked.stderr
+    ledger = kvass.get("/api/v1/ledger")
+    assert ledger["assigned"] == 3 and ledger["dropped"] == 1 and ledger["discovered"] == 4
+    assert 'kvass_balancer_ledger_targets{state="assigned"} 3' in metrics and "kvass_balancer_discovered_targets 4" in metrics
+    assert "hunter2" not in kvass.output()
+
+
+def test_only_assigned_targets_are_proxied(world):
+    exporter, addresses = world.exporter("--series=100")
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 1))
+    target = kvass.targets()[0]
+    query_text = f"_hash={target['hash']}&_jobName=a&_scheme=http&_shard=shard-0"
+
+    def through(url, method="GET"):
+        with socket.create_connection(("127.0.0.1", kvass.ports[1]), timeout=10) as s:
+            s.sendall(f"{method} {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            answer = b""
+            while chunk := s.recv(65536):
+                answer += chunk
+        return int(answer.split()[1]), answer
+
+    status, answer = through(f"http://{addresses[0]}/metrics?{query_text}")
+    assert status == 200 and answer.count(b"\n") > 100
+    assert through(f"http://{addresses[0]}/other?{query_text}")[0] == 403
+    assert through(f"http://127.0.0.1:1/metrics?{query_text}")[0] == 403
+    assert through(f"http://{addresses[0]}/metrics?{query_text.replace('shard-0', 'shard-9')}")[0] == 403
+    assert through(f"http://{addresses[0]}/metrics?_hash=1&_jobName=a&_scheme=http")[0] == 403
+    assert through(f"http://{addresses[0]}/metrics")[0] == 400
+    assert through("/metrics")[0] == 400
+    assert through(addresses[0], "CONNECT")[0] == 405
 
 
 def test_get_shows_tables_and_json(world):
