@@ -23,44 +23,65 @@ static void status_of(const struct registry_entry *e, struct target_status *ret)
     memcpy(ret->history, e->history, sizeof(ret->history));
 }
 
-static void add_group(struct state *st, const struct registry *reg, const struct reconcile_group *g)
+struct owned {
+    uint32_t group;
+    enum owner_state state;
+    int64_t since_ms;
+    const struct registry_entry *entry;
+};
+
+static int by_group(const void *a, const void *b)
 {
-    char id[32];
-    snprintf(id, sizeof(id), "shard-%u", g->id);
-    struct state_shard *shard = state_add_shard(st, intern(id));
-    shard->generation = g->generation;
-    shard->idle_since_ms = g->idle_since_ms;
+    const struct owned *x = a, *y = b;
+    return (x->group > y->group) - (x->group < y->group);
+}
+
+static void add_owned(struct state_shard *shard, const struct owned *o)
+{
+    struct target_status status;
+    const struct assignment a = {
+        .target = o->entry->target,
+        .state = o->state == OWNER_IN_TRANSFER ? ASSIGNMENT_IN_TRANSFER : ASSIGNMENT_ASSIGNED,
+        .since_ms = o->since_ms,
+    };
+    status_of(o->entry, &status);
+    state_add_target(shard, &a, &status);
+}
+
+static void add_shards(struct state *st, const struct registry *reg)
+{
+    VEC(struct owned) all = {0};
+    struct state_shard *shard = NULL;
     vec_foreach(ep, &reg->entries)
     {
-        const struct owner *o = entry_owner(*ep, g->id);
-        if (o == NULL) {
-            continue;
+        vec_foreach(o, &(*ep)->owners)
+        {
+            *vec_push(&all) = (struct owned){o->group, o->state, o->since_ms, *ep};
         }
-        struct target_status status;
-        const struct assignment a = {
-            .target = (*ep)->target,
-            .state = o->state == OWNER_IN_TRANSFER ? ASSIGNMENT_IN_TRANSFER : ASSIGNMENT_ASSIGNED,
-            .since_ms = o->since_ms,
-        };
-        status_of(*ep, &status);
-        state_add_target(shard, &a, &status);
     }
+    if (all.len > 1) {
+        qsort(all.items, all.len, sizeof(*all.items), by_group);
+    }
+    for (size_t i = 0; i < all.len; i++) {
+        if (i == 0 || all.items[i].group != all.items[i - 1].group) {
+            char id[32];
+            snprintf(id, sizeof(id), "shard-%u", all.items[i].group);
+            shard = state_add_shard(st, intern(id));
+        }
+        add_owned(shard, &all.items[i]);
+    }
+    vec_done(&all);
 }
 
 void appliance_save(void *data)
 {
     struct appliance *a = data;
     struct errctx err = ERRCTX_INIT;
-    size_t group_count;
-    const struct registry *reg = reconcile_registry(a->reconcile);
-    const struct reconcile_group *groups = reconcile_groups(a->reconcile, &group_count);
     struct state *st = state_new();
     st->saved_ms = timebase_realtime_ms();
     st->generation = a->table_generation;
     st->wanted_groups = a->provider->ops->desired(a->provider);
-    for (size_t i = 0; i < group_count; i++) {
-        add_group(st, reg, &groups[i]);
-    }
+    add_shards(st, reconcile_registry(a->reconcile));
     if (state_save(a->state_path, st, &err) != 0) {
         metric_add(METRIC_SHARD_STATE_SAVE_FAILURES, 1);
         log_error(&LOG, "save state", "err", err.msg, "action", "go on, try again within a minute");

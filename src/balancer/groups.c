@@ -145,42 +145,83 @@ static int by_key(const void *a, const void *b)
     return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
 }
 
-struct assignment *groups_wish(const struct registry *r, uint32_t group, size_t *ret_count)
+static size_t group_position(const struct groups *g, uint32_t id)
 {
-    VEC(struct assignment) out = {0};
-    vec_foreach(e, &r->entries)
+    size_t lo = 0, hi = g->items.len;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (g->items.items[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < g->items.len && g->items.items[lo].id == id ? lo : SIZE_MAX;
+}
+
+struct wish *groups_wishes(const struct groups *g, const struct registry *r, bool only_dirty)
+{
+    struct wish *wishes = mem_calloc(g->items.len + 1, sizeof(*wishes));
+    vec_foreach(ep, &r->entries)
     {
-        const struct owner *o = entry_owner(*e, group);
-        if (o != NULL) {
-            *vec_push(&out) = (struct assignment){
-                .target = (*e)->target,
+        const struct registry_entry *e = *ep;
+        vec_foreach(o, &e->owners)
+        {
+            size_t at = group_position(g, o->group);
+            if (at == SIZE_MAX || (only_dirty && !g->items.items[at].dirty)) {
+                continue;
+            }
+            *vec_push(&wishes[at].items) = (struct assignment){
+                .target = e->target,
                 .state = o->state == OWNER_IN_TRANSFER ? ASSIGNMENT_IN_TRANSFER : ASSIGNMENT_ASSIGNED,
                 .since_ms = o->since_ms,
             };
         }
     }
-    if (out.len > 1) {
-        qsort(out.items, out.len, sizeof(*out.items), by_key);
+    for (size_t i = 0; i < g->items.len; i++) {
+        if (wishes[i].items.len > 1) {
+            qsort(wishes[i].items.items, wishes[i].items.len, sizeof(struct assignment), by_key);
+        }
     }
-    *ret_count = out.len;
-    return out.items;
+    return wishes;
+}
+
+void groups_wishes_free(struct wish **wishes, const struct groups *g)
+{
+    for (size_t i = 0; *wishes != NULL && i < g->items.len; i++) {
+        vec_done(&(*wishes)[i].items);
+    }
+    MEM_FREE(*wishes);
+}
+
+static bool any_dirty(const struct groups *g)
+{
+    vec_foreach(group, &g->items)
+    {
+        if (group->dirty && group->replicas.len > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
 {
-    vec_foreach(group, &g->items)
-    {
+    if (!any_dirty(g)) {
+        return;
+    }
+    struct wish *wishes = groups_wishes(g, r, true);
+    for (size_t i = 0; i < g->items.len; i++) {
+        struct reconcile_group *group = &g->items.items[i];
         if (!group->dirty || group->replicas.len == 0) {
             continue;
         }
-        size_t count;
-        struct assignment *wish = groups_wish(r, group->id, &count);
         group->generation++;
         vec_foreach(rep, &group->replicas)
         {
-            rep->shard->ops->set_assignment(rep->shard, wish, count, group->generation, epoch);
+            rep->shard->ops->set_assignment(rep->shard, wishes[i].items.items, wishes[i].items.len, group->generation, epoch);
         }
         group->dirty = false;
-        free(wish);
     }
+    groups_wishes_free(&wishes, g);
 }

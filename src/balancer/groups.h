@@ -25,8 +25,13 @@ struct reconcile_group *groups_get(struct groups *g, uint32_t id);  /* made when
  * (its health is then unknown) while keep(data, id) says that somebody owns something there. True when anything changed. */
 bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(void *data, uint32_t id), void *keep_data);
 
-/* The wish for one group, from the registry, sorted by (job, hash). Caller frees; targets borrowed. */
-struct assignment *groups_wish(const struct registry *r, uint32_t group, size_t *ret_count);
+/* The wishes of all groups, from one walk over the registry: ret[i] belongs to g->items.items[i], sorted by (job, hash), targets
+ * borrowed. only_dirty leaves the others empty. */
+struct wish {
+    VEC(struct assignment) items;
+};
+struct wish *groups_wishes(const struct groups *g, const struct registry *r, bool only_dirty);
+void groups_wishes_free(struct wish **wishes, const struct groups *g);
 
 /* Pushes the wish to every replica of each dirty group whose objects exist. */
 void groups_push(struct groups *g, const struct registry *r, uint64_t epoch);

@@ -214,6 +214,7 @@ static void export_ledger(const struct reconcile *r)
 
 /* ---------------------------------------------------------------- the round */
 
+/* Asked only for groups without a shard, which are few. */
 static bool somebody_owns(void *data, uint32_t group)
 {
     struct reconcile *r = data;
@@ -491,9 +492,4 @@ struct shard *reconcile_shard_by_id(const struct reconcile *r, const char *id_in
         }
     }
     return NULL;
-}
-
-struct assignment *reconcile_wish(const struct reconcile *r, uint32_t group, size_t *ret_count)
-{
-    return groups_wish(&r->registry, group, ret_count);
 }

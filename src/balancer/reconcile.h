@@ -98,7 +98,4 @@ uint64_t reconcile_rounds(const struct reconcile *r);
 /* The shard object of that id, or NULL. */
 struct shard *reconcile_shard_by_id(const struct reconcile *r, const char *id_interned);
 
-/* Lists the wish for a group; caller frees the array (targets are borrowed). */
-struct assignment *reconcile_wish(const struct reconcile *r, uint32_t group, size_t *ret_count);
-
 #endif
