@@ -3,6 +3,7 @@
 #include "base/json_writer.h"
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "configgen/promconf.h"
 #include "expfmt/counter.h"
 #include "expfmt/decode.h"
 
@@ -18,14 +19,17 @@
 #define OUTPUT_BYTES_MAX ((size_t)64 << 20)
 
 struct count_options {
-    const char *content_type, *mode, *version, *encoding, *labels;
+    const char *content_type, *mode, *version, *encoding, *labels, *config_file, *job;
     bool by_metric;
 };
 
 struct count_setup {
     struct counter_conf conf;
     enum content_encoding encoding;
-    struct labels *target; /* NULL: none */
+    struct labels *target;       /* NULL: none */
+    struct promconf *config;     /* NULL: none; owns the job */
+    const struct job_conf *job;
+    struct relabel_rules *rules; /* of the job */
 };
 
 struct count_answer {
@@ -63,6 +67,46 @@ static int labels_read(const char *text, struct labels **ret)
     return rc;
 }
 
+/* The settings of a job that decide what becomes of a sample. */
+static int job_read(const struct count_options *o, struct count_setup *setup)
+{
+    struct errctx err = ERRCTX_INIT;
+    const struct promconf_options options = {.major = setup->conf.major};
+    int rc = promconf_load(o->config_file, &options, &setup->config, &err);
+    const struct job_conf *job = rc == 0 ? promconf_job(setup->config, o->job) : NULL;
+    if (rc == 0 && job == NULL) {
+        rc = errctx_set(&err, ERR_NOT_FOUND, "%s has no job '%s'", o->config_file, o->job);
+    }
+    if (rc == 0) {
+        rc = relabel_rules_compile(job->metric_relabel, job->metric_relabel_count, setup->conf.major, "metric_relabel_configs",
+                                   &setup->rules, &err);
+    }
+    if (rc != 0) {
+        fprintf(stderr, "kvass: count: %s\n", err.msg);
+        return rc;
+    }
+    struct counter_conf *conf = &setup->conf;
+    conf->honor_labels = job->honor_labels;
+    conf->utf8_names = job->utf8_names;
+    conf->native_histograms = job->native_histograms;
+    conf->always_classic = job->always_classic;
+    conf->sample_limit = job->sample_limit;
+    conf->label_limit = job->label_limit;
+    conf->label_name_length_limit = job->label_name_length_limit;
+    conf->label_value_length_limit = job->label_value_length_limit;
+    conf->body_size_limit = job->body_size_limit;
+    conf->metric_relabel = setup->rules;
+    setup->job = job;
+    return 0;
+}
+
+static void setup_done(struct count_setup *setup)
+{
+    labels_unref(setup->target);
+    relabel_rules_free(&setup->rules);
+    promconf_unref(setup->config);
+}
+
 static int setup_read(const struct count_options *o, struct count_setup *ret)
 {
     ret->conf = (struct counter_conf){.by_family = o->by_metric, .native_histograms = true};
@@ -83,7 +127,11 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
     if (o->labels != NULL && labels_read(o->labels, &ret->target) != 0) {
         return setup_fail("labels", o->labels, "a JSON object of strings");
     }
-    return 0;
+    if ((o->config_file == NULL) != (o->job == NULL)) {
+        fprintf(stderr, "kvass: count: --config.file and --job go together\n");
+        return ERR_INVALID;
+    }
+    return o->config_file != NULL ? job_read(o, ret) : 0;
 }
 
 /* The counter keeps its error for counter_finish; decoding goes on, since a body that cannot be decoded is not parsed at all. */
@@ -165,7 +213,8 @@ static int count_file(const char *path, const struct count_options *o, const str
         return EXIT_USAGE;
     }
     struct counter *c = counter_new(&setup->conf);
-    a.has_format = exposition_format_parse(view_of(o->content_type), VIEW(""), setup->conf.major, &a.format, &a.error) == 0;
+    struct view fallback = setup->job != NULL ? view_of(setup->job->fallback_scrape_protocol) : VIEW("");
+    a.has_format = exposition_format_parse(view_of(o->content_type), fallback, setup->conf.major, &a.format, &a.error) == 0;
     if (a.has_format) {
         count_body(fd, setup, c, &a);
     }
@@ -179,7 +228,7 @@ static int count_file(const char *path, const struct count_options *o, const str
 
 int cmd_count(int argc, char **argv)
 {
-    struct count_options o = {"text/plain", "strict", "2.x", "identity", NULL, false};
+    struct count_options o = {"text/plain", "strict", "2.x", "identity", NULL, NULL, NULL, false};
     const char *file = NULL;
     struct count_setup setup = {0};
     const struct arg_spec specs[] = {
@@ -187,6 +236,8 @@ int cmd_count(int argc, char **argv)
         {"mode", "MODE", &o.mode, NULL, "strict (default): refuse what Prometheus refuses; fast: count only"},
         {"prometheus.version", "V", &o.version, NULL, "2.x (default) or 3.x: whose rules"},
         {"encoding", "NAME", &o.encoding, NULL, "identity (default), gzip or zstd"},
+        {"config.file", "FILE", &o.config_file, NULL, "a prometheus.yml: with --job, its relabelling and limits apply"},
+        {"job", "NAME", &o.job, NULL, "the job in it"},
         {"labels", "JSON", &o.labels, NULL, "labels of the target, which are merged into every series"},
         {"by-metric", NULL, NULL, &o.by_metric, "figures per metric name"},
     };
@@ -201,6 +252,6 @@ int cmd_count(int argc, char **argv)
         return count == -2 ? 0 : EXIT_USAGE;
     }
     int rc = setup_read(&o, &setup) == 0 ? count_file(file, &o, &setup) : EXIT_USAGE;
-    labels_unref(setup.target);
+    setup_done(&setup);
     return rc;
 }

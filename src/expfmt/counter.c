@@ -116,7 +116,7 @@ static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t 
 {
     size_t begin = at;
     bool more = c->scan_with != NULL && c->format == EXPOSITION_TEXT && at > 0;
-    while (more && len - at >= SCAN_BYTES_MIN) {
+    while (more && len - at >= SCAN_BYTES_MIN && base[at] != '#') {
         c->scan_with(&c->scan, base + at, len - at < SCAN_BYTES_MAX ? len - at : SCAN_BYTES_MAX);
         c->result.scraped += c->scan.samples;
         if (c->needs_names) {

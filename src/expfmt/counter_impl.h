@@ -28,6 +28,11 @@ struct protobuf_walk {
     struct bytes sample_name;
 };
 
+struct merge_duplicate {
+    struct label label;
+    const char *taken; /* the value the label set holds, unless a later step sets another */
+};
+
 struct counter {
     uint32_t magic;
     struct counter_conf conf;
@@ -57,7 +62,7 @@ struct counter {
     struct labels_builder builder;
     struct sample_label *exposed; /* one sample's labels, sorted */
     size_t exposed_cap;
-    struct sample_label *duplicates; /* names that occur twice in it, with the value that was taken */
+    struct merge_duplicate *duplicates; /* labels whose name occurred before in it */
     size_t duplicate_count, duplicate_cap;
 };
 

@@ -82,6 +82,17 @@ static const char *quoted_run(const char *p, const char *end, bool *ascii)
     return p;
 }
 
+bool cursor_utf8(struct view v)
+{
+    size_t i = 0;
+#if defined(__SSE2__)
+    while (v.len - i >= 16 && _mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)(v.base + i))) == 0) {
+        i += 16;
+    }
+#endif
+    return utf8_is_valid(view_make(v.base + i, v.len - i));
+}
+
 int cursor_quoted(struct cursor *c, unsigned flags, struct quoted *ret)
 {
     const char *begin = c->p + 1, *p = begin;
@@ -137,7 +148,7 @@ int cursor_label_value(struct cursor *c, unsigned flags, struct quoted *ret, str
     if (rc == ERR_PARSE) {
         return cursor_fail(c, err, "expected label value");
     }
-    if (rc == 0 && !ret->ascii && !utf8_is_valid(ret->text)) {
+    if (rc == 0 && !ret->ascii && !cursor_utf8(ret->text)) {
         return cursor_fail(c, err, "invalid UTF-8 label value");
     }
     return rc;

@@ -54,6 +54,9 @@ static inline void cursor_skip_nul(struct cursor *c)
 int cursor_fail(const struct cursor *c, struct errctx *err, const char *what);
 int cursor_fail_behind(const struct cursor *c, struct errctx *err, const char *what);
 
+/* utf8_is_valid, fast on text that begins in ASCII. */
+bool cursor_utf8(struct view v);
+
 /* Quoted text from its opening quote. */
 #define QUOTED_NUL 1u /* NULs are allowed inside, and swallowed behind */
 #define QUOTED_LF 2u  /* raw line feeds are allowed inside */

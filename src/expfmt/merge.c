@@ -106,13 +106,13 @@ static const struct sample_label *exposed_find(const struct counter *c, size_t c
     return low < count && view_equal(c->exposed[low].name, name) ? &c->exposed[low] : NULL;
 }
 
-static void duplicate_add(struct counter *c, struct view name, struct view value)
+static void duplicate_add(struct counter *c, const struct sample_label *l, const char *taken)
 {
     if (c->duplicate_count == c->duplicate_cap) {
         c->duplicate_cap = c->duplicate_cap != 0 ? c->duplicate_cap * 2 : 8;
         c->duplicates = mem_realloc(c->duplicates, c->duplicate_cap * sizeof(c->duplicates[0]));
     }
-    c->duplicates[c->duplicate_count++] = (struct sample_label){name, value};
+    c->duplicates[c->duplicate_count++] = (struct merge_duplicate){{l->name, l->value}, taken};
 }
 
 /* Sets the exposed labels, group of equal names by group. */
@@ -128,7 +128,7 @@ static void set_exposed(struct counter *c, size_t count)
         }
         labels_builder_set(&c->builder, c->exposed[i].name, c->exposed[i].value);
         for (size_t k = i + 1; k < next; k++) {
-            duplicate_add(c, c->exposed[i].name, c->exposed[i].value);
+            duplicate_add(c, &c->exposed[k], c->exposed[i].value.base);
         }
     }
 }
@@ -211,15 +211,14 @@ void merge_build(struct counter *c, const struct sample *sample)
     }
 }
 
-size_t merge_duplicates_left(const struct counter *c, struct view *ret_name)
+void merge_duplicates_settle(struct counter *c)
 {
     size_t left = 0;
     for (size_t i = 0; i < c->duplicate_count; i++) {
-        struct view value = labels_builder_get(&c->builder, c->duplicates[i].name);
-        if (value.base != NULL && value.base == c->duplicates[i].value.base) {
-            *ret_name = left == 0 ? c->duplicates[i].name : *ret_name;
-            left++;
+        struct view value = labels_builder_get(&c->builder, c->duplicates[i].label.name);
+        if (value.base != NULL && value.base == c->duplicates[i].taken) {
+            c->duplicates[left++] = c->duplicates[i];
         }
     }
-    return left;
+    c->duplicate_count = left;
 }

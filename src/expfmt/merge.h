@@ -7,7 +7,7 @@
 /* Fills c->builder with the sample's labels merged with the target's, before relabelling, and c->duplicates. */
 void merge_build(struct counter *c, const struct sample *sample);
 
-/* Duplicate names that are left after relabelling: those whose value nobody set. */
-size_t merge_duplicates_left(const struct counter *c, struct view *ret_name);
+/* After relabelling: forgets the duplicates whose name is gone or whose value was set since. */
+void merge_duplicates_settle(struct counter *c);
 
 #endif

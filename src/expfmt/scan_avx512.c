@@ -1,6 +1,6 @@
-/* The scanner for AVX-512BW: a step is one register, a comparison gives its mask at once. */
+/* The scanner for AVX-512 with VBMI2: a step is one register, a comparison gives its mask at once. */
 #if defined(__x86_64__)
-#define SCAN_TARGET __attribute__((target("avx512bw,avx512vl,avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
+#define SCAN_TARGET __attribute__((target("avx512bw,avx512vl,avx512vbmi2,avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
 #define SCAN_FN SCAN_TARGET static inline __attribute__((always_inline))
 
 #include "expfmt/scan_masks.h"
@@ -54,6 +54,25 @@ SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)
     m->metric[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
     m->dot[i] = class_is(c, CLASS_DOT);
     m->sign[i] = class_is(c, CLASS_SIGN);
+}
+
+#define SCAN_COMPRESS
+
+/* The bytes of the block that `mask` tells, one behind the other; writes 64 bytes. */
+SCAN_FN void pack_bytes(char *out, const char *block, uint64_t mask)
+{
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(block)));
+}
+
+/* Both must be readable for 64 bytes more. */
+SCAN_FN bool bytes_equal(const char *a, const char *b, size_t len)
+{
+    for (; len > 64; a += 64, b += 64, len -= 64) {
+        if (_mm512_cmpneq_epu8_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b)) != 0) {
+            return false;
+        }
+    }
+    return _bzhi_u64(_mm512_cmpneq_epu8_mask(_mm512_loadu_si512(a), _mm512_loadu_si512(b)), (unsigned)len) == 0;
 }
 
 #include "expfmt/scan_kernel.h"

@@ -196,6 +196,7 @@ SCAN_FN void strict_rules(struct masks_strict *m)
     *(lanes *)(void *)m->trouble = bad | LANE(m->complex);
     *(lanes *)(void *)m->label_starts = starts;
     *(lanes *)(void *)m->label_ends = equal;
+    *(lanes *)(void *)m->label_names = (label & text & braces) | equal;
 }
 
 /* A hash of a label's name that equal names share. */
@@ -213,17 +214,114 @@ SCAN_FN uint32_t label_slot(const char *name, const char *behind)
     return (uint32_t)(h >> 52);
 }
 
+#define NAMES_BYTES 4096
+#define NAMES_BEGIN 8 /* label_slot reads up to eight bytes before a name's end */
+
 /* What goes on from step to step besides the masks: a label's name without its '=', a value without its line's end. */
 struct strict_open {
     const char *base;  /* nothing before it may be read */
     const char *label;
     const char *value; /* the space before it */
     bool complex;      /* that value needs the number check */
+    uint16_t line_id;  /* of the scan, kept here where no store can touch it */
+    uint64_t samples;
+#if defined(SCAN_COMPRESS)
+    size_t names_before, names_len; /* of the line before */
+    size_t names_line, names_end;   /* of the current one */
+    char *names;                    /* NAMES_BYTES and 64 more */
+#endif
 };
 
-/* Looks for label names that occur twice in a line, in bytes before the first bad bit. Returns the bit of a suspect, or 0. */
-SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, uint64_t starts, uint64_t ends, const char *block)
+#if defined(SCAN_COMPRESS)
+/* With a compress instruction the label names of a line, each with its '=', are gathered into one string. Lines of a family have the
+ * same names in the same order, so that string mostly equals the one of the line before, which was checked already. */
+SCAN_FN bool names_are_unique(struct scan *s, struct strict_open *open, const char *names, size_t len)
 {
+    const char *end = names + len;
+    open->line_id++;
+    for (const char *p = names; p < end; p++) {
+        if (*p == '=') {
+            uint16_t *slot = &s->label_slots[label_slot(names, p)];
+            if (*slot == open->line_id) {
+                return false;
+            }
+            *slot = open->line_id;
+            names = p + 1;
+        }
+    }
+    return true;
+}
+
+/* Room for eight steps more. False when one line's names take too much of it. */
+SCAN_FN bool names_make_room(struct strict_open *open)
+{
+    if (open->names_end + LANES * 64 <= NAMES_BYTES) {
+        return true;
+    }
+    size_t line = open->names_end - open->names_line;
+    if (line + open->names_len + LANES * 64 > NAMES_BYTES / 2) {
+        return false;
+    }
+    memmove(open->names + NAMES_BEGIN, open->names + open->names_before, open->names_len);
+    open->names_before = NAMES_BEGIN;
+    memmove(open->names + NAMES_BEGIN + open->names_len, open->names + open->names_line, line);
+    open->names_line = NAMES_BEGIN + open->names_len;
+    open->names_end = open->names_line + line;
+    return true;
+}
+
+/* Gathers the names of a step. The loads of the check should come well after these stores, so it is a step of its own. */
+SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good, const char *block)
+{
+    uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
+    size_t begin = open->names_end;
+    pack_bytes(open->names + begin, block, names | lf);
+    open->names_end = begin + (size_t)__builtin_popcountll(names | lf);
+    return begin;
+}
+
+/* Looks for label names that occur twice in lines that end in a step, whose names were gathered from `begin` on. Returns the bit of
+ * the first such line's end, or 0. */
+SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
+                              const char *block, size_t begin)
+{
+    uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
+    (void)block;
+    const char *all = open->names;
+    size_t line = open->names_line;
+    for (uint64_t left = lf; left != 0; left &= left - 1) {
+        uint64_t bit = left & -left;
+        size_t stop = begin + (size_t)__builtin_popcountll((names | lf) & (bit - 1)), len = stop - line;
+        if (len != open->names_len || !bytes_equal(all + line, all + open->names_before, len)) {
+            if (!names_are_unique(s, open, all + line, len)) {
+                return bit;
+            }
+            open->names_before = line;
+            open->names_len = len;
+        }
+        line = stop + 1;
+    }
+    open->names_line = line;
+    return 0;
+}
+
+#else
+SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good, const char *block)
+{
+    (void)open;
+    (void)m;
+    (void)i;
+    (void)good;
+    (void)block;
+    return 0;
+}
+
+/* Looks for label names that occur twice in a line, in bytes before the first bad bit. Returns the bit of a suspect, or 0. */
+SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
+                              const char *block, size_t begin)
+{
+    uint64_t starts = m->label_starts[i] & good, ends = m->label_ends[i] & good;
+    (void)begin;
     while (ends != 0) {
         uint64_t bit = ends & -ends;
         const char *behind = block + __builtin_ctzll(ends);
@@ -231,12 +329,12 @@ SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, uint64_t
             open->label = block + __builtin_ctzll(starts);
             starts &= starts - 1;
         }
-        s->line_id = (uint16_t)(s->line_id + (open->label[-1] == '{'));
+        open->line_id = (uint16_t)(open->line_id + (open->label[-1] == '{'));
         uint16_t *slot = behind - open->base >= 8 ? &s->label_slots[label_slot(open->label, behind)] : NULL;
-        if (slot == NULL || *slot == s->line_id) {
+        if (slot == NULL || *slot == open->line_id) {
             return bit;
         }
-        *slot = s->line_id;
+        *slot = open->line_id;
         ends &= ends - 1;
     }
     if (starts != 0) {
@@ -244,6 +342,7 @@ SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, uint64_t
     }
     return 0;
 }
+#endif
 
 /* Checks the values that hold more than digits and a point, of lines that end in this step. Returns the bit of the first line
  * end whose value is not taken, or 0. */
@@ -280,14 +379,15 @@ SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const stru
     const uint64_t not_first = ~UINT64_C(1);
     const char *block = open->base + at - 1;
     uint64_t bad = m->bad[i], good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
-    uint64_t suspect = labels_check(s, open, m->label_starts[i] & good & not_first, m->label_ends[i] & good & not_first, block);
+    size_t gathered = labels_gather(open, m, i, good & not_first, block);
+    uint64_t suspect = labels_check(s, open, m, i, good & not_first, block, gathered);
     bad |= suspect;
     good = suspect != 0 ? suspect - 1 : good;
     suspect = values_check(open, m->value_starts[i] & good & not_first, m->complex[i] & good & not_first,
                            m->lf[i] & good & not_first, block);
     bad |= suspect;
     good = suspect != 0 ? suspect - 1 : good;
-    s->samples += (uint64_t)__builtin_popcountll(m->lf[i] & good & not_first);
+    open->samples += (uint64_t)__builtin_popcountll(m->lf[i] & good & not_first);
     if (s->wants_starts) {
         note_starts(s, (m->lf[i] << 1) & good, at - 1);
     }
@@ -300,12 +400,16 @@ SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const stru
 SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const struct masks_strict *m, size_t at, size_t *begin)
 {
     const uint64_t not_first = ~UINT64_C(1);
+    size_t gathered[LANES];
+    for (int i = 0; i < LANES; i++) {
+        gathered[i] = labels_gather(open, m, i, not_first, open->base + at + (size_t)i * STEP - 1);
+    }
     for (int i = 0; i < LANES; i++, at += STEP) {
         const char *block = open->base + at - 1;
         uint64_t lf = m->lf[i];
-        uint64_t suspect = labels_check(s, open, m->label_starts[i] & not_first, m->label_ends[i] & not_first, block);
+        uint64_t suspect = labels_check(s, open, m, i, not_first, block, gathered[i]);
         lf &= suspect != 0 ? suspect - 1 : ~UINT64_C(0);
-        s->samples += (uint64_t)__builtin_popcountll(lf & not_first);
+        open->samples += (uint64_t)__builtin_popcountll(lf & not_first);
         *begin = line_begin(lf, at - 1, *begin);
         if (suspect != 0) {
             return false;
@@ -340,13 +444,30 @@ SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct
 SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
 {
     struct strict_state st = {0};
-    struct strict_open open = {base, base, base, false};
-    struct masks_strict m;
+    struct strict_open open;
+    open.base = open.label = open.value = base;
+    open.complex = false;
+    open.line_id = s->line_id;
+    open.samples = 0;
+#if defined(SCAN_COMPRESS)
+    char names[NAMES_BYTES + 64] SCAN_UNINITIALISED;
+    memset(names, 0, NAMES_BEGIN);
+    open.names = names;
+    open.names_before = open.names_line = open.names_end = NAMES_BEGIN;
+    open.names_len = 0;
+#endif
+    struct masks_strict m SCAN_UNINITIALISED;
     size_t at = 0, begin = 0;
     bool more = true;
     scan_begin(s);
     while (more && len - at >= STEP) {
-        int count = len - at >= LANES * STEP ? LANES : (int)((len - at) / STEP);
+#if defined(SCAN_COMPRESS)
+        if (!names_make_room(&open)) {
+            break;
+        }
+#endif
+        int wanted = at == 0 ? LANES / 2 : LANES; /* the next comment may be near */
+        int count = len - at >= (size_t)wanted * STEP ? wanted : (int)((len - at) / STEP);
         for (int i = 0; i < count; i++) {
             block_strict(&m, i, base + at + (size_t)i * STEP - 1);
             strict_regions(&st, &m, i);
@@ -354,6 +475,8 @@ SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
         strict_rules(&m);
         more = strict_batch(s, &open, &m, count, &at, &begin) && at + (LANES + 1) * STEP - begin <= s->line_bytes_max;
     }
+    s->line_id = open.line_id;
+    s->samples = open.samples;
     scan_end(s, begin);
 }
 #endif

@@ -23,8 +23,11 @@ struct masks_strict {
     /* worked out */
     uint64_t string[LANES], braces[LANES], value[LANES], fraction_bad[LANES], value_bad[LANES];
     uint64_t bad[LANES], complex[LANES], trouble[LANES]; /* trouble: either */
-    uint64_t value_starts[LANES], label_starts[LANES], label_ends[LANES];
+    uint64_t value_starts[LANES], label_starts[LANES], label_ends[LANES], label_names[LANES];
 } __attribute__((aligned(64)));
+
+/* Kilobytes that are written before they are read: not to be zeroed at each call. */
+#define SCAN_UNINITIALISED __attribute__((uninitialized))
 
 /* Classes of bytes as bits, found by two table look-ups: a byte has the bits that its low and its high half share. */
 #define CLASS_LETTER_1 1  /* a-o A-O */

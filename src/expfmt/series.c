@@ -80,6 +80,11 @@ static int check_names(const struct counter *c, struct errctx *err)
             return fail_invalid_names(c, err);
         }
     }
+    for (size_t i = 0; i < c->duplicate_count; i++) {
+        if (!label_is_valid(c, &c->duplicates[i].label)) {
+            return fail_invalid_names(c, err);
+        }
+    }
     return 0;
 }
 
@@ -88,36 +93,40 @@ static int cut(struct view v)
     return (int)(v.len < 50 ? v.len : 50);
 }
 
-static int check_lengths(const struct counter *c, struct view metric, struct errctx *err)
+static int check_length(const struct counter *c, struct view metric, const struct label *l, struct errctx *err)
 {
     uint64_t name_max = c->conf.label_name_length_limit, value_max = c->conf.label_value_length_limit;
-    for (size_t i = 0; i < c->builder.len; i++) {
-        struct label l = c->builder.items[i];
-        if (name_max != 0 && l.name.len > name_max) {
-            return errctx_set(err, ERR_INVALID,
-                              "label_name_length_limit exceeded (metric: %.*s, label name: %.*s, length: %zu, limit: %llu)",
-                              cut(metric), metric.base, cut(l.name), l.name.base, l.name.len, (unsigned long long)name_max);
-        }
-        if (value_max != 0 && l.value.len > value_max) {
-            return errctx_set(
-                err, ERR_INVALID,
-                "label_value_length_limit exceeded (metric: %.*s, label name: %.*s, value: \"%.*s\", length: %zu, limit: %llu)",
-                cut(metric), metric.base, cut(l.name), l.name.base, cut(l.value), l.value.base, l.value.len,
-                (unsigned long long)value_max);
-        }
+    if (name_max != 0 && l->name.len > name_max) {
+        return errctx_set(err, ERR_INVALID,
+                          "label_name_length_limit exceeded (metric: %.*s, label name: %.*s, length: %zu, limit: %llu)", cut(metric),
+                          metric.base, cut(l->name), l->name.base, l->name.len, (unsigned long long)name_max);
+    }
+    if (value_max != 0 && l->value.len > value_max) {
+        return errctx_set(
+            err, ERR_INVALID,
+            "label_value_length_limit exceeded (metric: %.*s, label name: %.*s, value: \"%.*s\", length: %zu, limit: %llu)",
+            cut(metric), metric.base, cut(l->name), l->name.base, cut(l->value), l->value.base, l->value.len,
+            (unsigned long long)value_max);
     }
     return 0;
 }
 
-static int check_limits(const struct counter *c, size_t duplicates, struct errctx *err)
+static int check_limits(const struct counter *c, struct errctx *err)
 {
     struct view metric = labels_builder_get(&c->builder, NAME_LABEL);
-    size_t count = c->builder.len + duplicates;
+    size_t count = c->builder.len + c->duplicate_count;
     if (c->conf.label_limit != 0 && count > c->conf.label_limit) {
         return errctx_set(err, ERR_INVALID, "label_limit exceeded (metric: %.*s, number of labels: %zu, limit: %llu)",
                           cut(metric), metric.base, count, (unsigned long long)c->conf.label_limit);
     }
-    return check_lengths(c, metric, err);
+    int rc = 0;
+    for (size_t i = 0; i < c->builder.len && rc == 0; i++) {
+        rc = check_length(c, metric, &c->builder.items[i], err);
+    }
+    for (size_t i = 0; i < c->duplicate_count && rc == 0; i++) {
+        rc = check_length(c, metric, &c->duplicates[i].label, err);
+    }
+    return rc;
 }
 
 static void series_count(struct counter *c, const struct sample *sample, struct family *family)
@@ -139,7 +148,6 @@ static bool is_appended(const struct counter *c, const struct sample *sample)
 /* The long way. */
 static int series_add_set(struct counter *c, const struct sample *sample, struct family *family, struct errctx *err)
 {
-    struct view duplicate;
     merge_build(c, sample);
     if (c->conf.metric_relabel != NULL && !relabel_process(c->conf.metric_relabel, &c->builder)) {
         return 0;
@@ -147,13 +155,14 @@ static int series_add_set(struct counter *c, const struct sample *sample, struct
     if (c->builder.len == 0) {
         return 0;
     }
-    size_t duplicates = merge_duplicates_left(c, &duplicate);
+    merge_duplicates_settle(c);
     int rc = check_names(c, err);
-    rc = rc != 0 ? rc : check_limits(c, duplicates, err);
+    rc = rc != 0 ? rc : check_limits(c, err);
     if (rc != 0) {
         return rc;
     }
-    if (duplicates > 0 && is_appended(c, sample)) {
+    if (c->duplicate_count > 0 && is_appended(c, sample)) {
+        struct view duplicate = c->duplicates[0].label.name;
         return errctx_set(err, ERR_INVALID, "label name \"%.*s\" is not unique: invalid sample", cut(duplicate), duplicate.base);
     }
     series_count(c, sample, family);

@@ -6,7 +6,6 @@
  * not given, nor keep one. */
 #include "expfmt/text.h"
 
-#include "base/utf8.h"
 #include "expfmt/cursor.h"
 #include "expfmt/number.h"
 
@@ -70,7 +69,7 @@ static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, 
     if (rc != 0) {
         return rc;
     }
-    if (!is_type && !utf8_is_valid(text)) {
+    if (!is_type && !cursor_utf8(text)) {
         return cursor_fail(c, err, "help text is not a valid utf8 string");
     }
     return cut ? cursor_fail(c, err, "linebreak expected after metadata") : 0;

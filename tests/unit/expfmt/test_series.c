@@ -82,6 +82,8 @@ static void test_sample_limit(void **state)
     expect(&s, "a 1\nb 1\n", 0, 2, 2, "");
     expect(&s, "a 1\nb 1\nc 1\n", ERR_INVALID, 3, 3, "sample limit exceeded");
     expect(&s, "a 1\nb 1\nc 1\nd{x=\"1\",x=\"2\"} 1\n", ERR_INVALID, 4, 4, "sample limit exceeded");
+    expect(&s, "a 1\nb 1\nc 1\nd{__name__=\"-\"} 1\n", ERR_INVALID, 4, 3,
+           "invalid metric name or label names: {__name__=\"d\", instance=\"i\", job=\"j\"}");
     expect(&s, "a 1\nd{x=\"1\",x=\"2\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
     labels_unref(target);
 }
