@@ -7,7 +7,7 @@
  * Providers only mark their run; one timer builds what is marked, at most every DISCOVERY_SETTLE_MS. A configuration is
  * prepared completely beside the running one (providers started, rules compiled) and then swapped in, or dropped whole.
  *
- * What must never happen: an on_job with fewer targets because something failed, or because it is still starting. */
+ * What must never happen: an on_job that takes targets away because something failed or has not answered yet. */
 #include "discovery/discovery.h"
 #include "base/mem.h"
 #include "base/metrics.h"

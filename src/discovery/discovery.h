@@ -12,7 +12,7 @@
 struct discovery;
 
 struct discovery_events {
-    /* A job's targets were built anew; takes over b's content. */
+    /* A job's targets were built anew; takes over b's content. Must not call discovery_apply or discovery_free. */
     void (*on_job)(void *data, struct built_job *b);
     void *data;
 };

@@ -1,11 +1,16 @@
 /* Anchored patterns.
  *
- * Most rules use (.*), .+, foo, foo|bar or foo.*: for these a comparison does what the engine would, twenty times
- * faster, and a literal alternation of thousands of names costs a binary search instead of a large automaton. Two fast
- * forms: alternation: literals only, perhaps all in one group; wildcards: literals with greedy .* or .+ between them,
- * each perhaps a group. Right to left, every literal is taken at its last possible place, which is exactly the
- * leftmost-greedy split. Whatever does not fit one of them to the letter goes to libre2. The fast forms must never
- * differ from it: the unit test and the fuzzer run both and compare. */
+ * Most rules use (.*), .+, foo, foo|bar or foo.*: for these a comparison does what the engine would, several times
+ * faster (bench/bench_relabel), and a literal alternation of thousands of names costs a binary search instead of a
+ * large automaton. There are two fast forms.
+ *
+ * Alternation: literals only, perhaps all in one group.
+ *
+ * Wildcards: literals with greedy .* or .+ between them, each perhaps a group. Right to left, every literal is taken at
+ * its last possible place, which is exactly the leftmost-greedy split.
+ *
+ * Whatever does not fit one of them to the letter goes to libre2. The fast forms must never differ from it: the unit
+ * test and the fuzzer run both and compare. */
 #include "relabel/pattern.h"
 #include "base/mem.h"
 #include "base/utf8.h"
@@ -292,27 +297,25 @@ static bool match_wildcards(const struct pattern *p, struct view text, struct vi
     if (!p->dot_matches_newline && text.len != 0 && memchr(text.base, '\n', text.len) != NULL) {
         return false;
     }
-    size_t end = text.len - p->literals[n].len, begin[WILDCARDS_MAX], ends[WILDCARDS_MAX];
+    groups_fill(groups, count, text);
+    size_t end = text.len - p->literals[n].len;
     for (size_t i = n; i-- > 0;) {
-        size_t at = start, limit = end - start >= p->wild[i].min ? end - p->wild[i].min : SIZE_MAX;
-        if (limit == SIZE_MAX) {
+        const struct wildcard *w = &p->wild[i];
+        size_t at = start, begin = start;
+        if (end - start < w->min) {
             return false;
         }
         if (i > 0) {
-            at = find_last(text, start, limit, p->literals[i]);
-            if (at == SIZE_MAX) {
-                return false;
-            }
+            at = find_last(text, start, end - w->min, p->literals[i]);
+            begin = at + p->literals[i].len;
         }
-        begin[i] = i > 0 ? at + p->literals[i].len : start;
-        ends[i] = end;
+        if (at == SIZE_MAX) {
+            return false;
+        }
+        if (w->group != 0 && w->group < count) {
+            groups[w->group] = view_make(text.base + begin, end - begin);
+        }
         end = at;
-    }
-    groups_fill(groups, count, text);
-    for (size_t i = 0; i < n; i++) {
-        if (p->wild[i].group != 0 && p->wild[i].group < count) {
-            groups[p->wild[i].group] = view_make(text.base + begin[i], ends[i] - begin[i]);
-        }
     }
     return true;
 }

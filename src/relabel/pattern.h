@@ -20,8 +20,8 @@ void pattern_free(struct pattern *p); /* NULL is fine */
 bool pattern_is_fast(const struct pattern *p);
 size_t pattern_group_count(const struct pattern *p); /* capturing groups */
 
-/* Does it match text (all of it, by its anchors)? groups[0..count) as in re2_shim.h; count may be 0. Invalid UTF-8 in
- * text counts as U+FFFD. */
+/* Does it match text (all of it, by its anchors)? groups[0..count) as in re2_shim.h, of no meaning when it does not;
+ * count may be 0. Invalid UTF-8 in text counts as U+FFFD. */
 bool pattern_match(const struct pattern *p, struct view text, struct view *groups, size_t count);
 
 /* Name of capturing group `group` (from 1); empty when it has none. */

@@ -1,11 +1,12 @@
 /* What Go takes and libre2 does not, and the other way round.
  *
  * Both are the same design, so a light scan is enough: it only needs to know where it is (plain, class, \Q...\E). It
- *   refuses \C and group names that are not ASCII words, which libre2 would take;
- *   turns (?P<n>...), and for 3.x (?<n>...), into plain groups and keeps the names, since libre2 refuses a repeated
- * name and knows no (?<n>...); bounds the nesting of groups, as Go does. Everything else is left for libre2 to judge;
- * its verdicts are worded as Go's. The scan must never change the meaning or the numbering of groups: it only ever
- * removes the name of one. */
+ * refuses \C and group names that are not ASCII words, which libre2 would take. It gives (?P<n>...), and for 3.x
+ * (?<n>...), a name by number and keeps the real ones aside, since libre2 refuses a repeated name and knows no
+ * (?<n>...). It bounds the nesting of groups, as Go does.
+ *
+ * Everything else is left for libre2 to judge; its verdicts are worded as Go's. The scan must never change the meaning
+ * or the numbering of groups: it only ever changes the name of one. */
 #include "relabel/pattern_syntax.h"
 #include "base/utf8.h"
 #include "base/vec.h"
