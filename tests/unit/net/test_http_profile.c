@@ -444,6 +444,8 @@ static void test_tls(void **state)
     conf.tls.min_version = "TLS13";
     assert_int_equal(get_with(&f, &conf), 200);
     SSL_CTX_set_max_proto_version(f.server.raw.tls, TLS1_2_VERSION);
+    http_client_free(&f.client); /* and with it the kept connection */
+    f.client = http_client_new(f.loop);
     assert_int_equal(get_with(&f, &conf), 0);
     conf.tls.min_version = NULL;
     conf.tls.max_version = "TLS12";
