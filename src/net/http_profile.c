@@ -264,7 +264,7 @@ static int set_tls(struct http_profile *p, CURL *easy, const char *url, struct c
 
 static const char *environment_proxy(const char *url)
 {
-    bool tls = strncmp(url, "https:", 6) == 0;
+    bool tls = strncasecmp(url, "https:", 6) == 0;
     const char *upper = getenv(tls ? "HTTPS_PROXY" : "HTTP_PROXY");
     return is_set(upper) ? upper : getenv(tls ? "https_proxy" : "http_proxy");
 }
@@ -286,11 +286,9 @@ static void set_proxy(struct http_profile *p, CURL *easy, const char *url)
     curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
-    if (p->connect_headers != NULL) {
-        curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+    if (strncasecmp(url, "https:", 6) == 0) { /* libcurl would send them with plain requests, too */
         curl_easy_setopt(easy, CURLOPT_PROXYHEADER, p->connect_headers);
-    } else {
-        curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     }
 }
 
