@@ -269,12 +269,6 @@ struct job_rank {
     uint32_t rank;
 };
 
-struct odd_key {
-    uint64_t hash;
-    size_t target;
-    uint32_t rank; /* of the job's name among those of the odd targets */
-};
-
 static bool rank_equal(const void *entry, const void *key)
 {
     const struct job_rank *e = entry;
@@ -316,41 +310,37 @@ static void ranks_build(struct plan_round *r, struct hashmap *ranks)
     vec_done(&list);
 }
 
-static int odd_compare(const void *a, const void *b)
-{
-    const struct odd_key *x = a, *y = b;
-    if (x->rank != y->rank) {
-        return x->rank < y->rank ? -1 : 1;
-    }
-    return (x->hash > y->hash) - (x->hash < y->hash);
-}
-
-/* By job and hash. The keys are copied together first: looking both up in the targets for every comparison costs more
- * than all the rest of a cold round. */
+/* By job and hash: by hash first, then, keeping that order, by the rank of the job's name, which travels in the upper
+ * half of the value. */
 static void odd_sort(struct plan_round *r)
 {
     if (r->odd.len < 2) {
         return;
     }
     struct hashmap ranks;
-    struct odd_key *keys = mem_alloc(r->odd.len * sizeof(*keys));
+    struct sort_pair *pairs = mem_alloc(r->odd.len * sizeof(*pairs));
     const char *last = NULL;
-    uint32_t last_rank = 0;
+    uint64_t rank = 0;
+    invariant(r->in->target_count < UINT32_MAX);
     ranks_build(r, &ranks);
     for (size_t i = 0; i < r->odd.len; i++) {
         const struct plan_target *t = &r->in->targets[r->odd.items[i]];
         if (t->job != last) {
             const struct job_rank *e = hashmap_get(&ranks, hash_view(view_of(t->job)), t->job);
             last = t->job;
-            last_rank = e->rank;
+            rank = e->rank;
         }
-        keys[i] = (struct odd_key){t->hash, r->odd.items[i], last_rank};
+        pairs[i] = (struct sort_pair){t->hash, rank << 32 | r->odd.items[i]};
     }
-    qsort(keys, r->odd.len, sizeof(*keys), odd_compare);
+    round_sort_pairs(pairs, r->odd.len);
     for (size_t i = 0; i < r->odd.len; i++) {
-        r->odd.items[i] = keys[i].target;
+        pairs[i].key = pairs[i].value >> 32;
     }
-    free(keys);
+    round_sort_pairs(pairs, r->odd.len);
+    for (size_t i = 0; i < r->odd.len; i++) {
+        r->odd.items[i] = pairs[i].value & UINT32_MAX;
+    }
+    free(pairs);
     hashmap_done(&ranks);
 }
 
@@ -387,10 +377,8 @@ static void results_write(struct plan_round *r)
 {
     struct plan *p = r->plan;
     p->action_count = r->actions.len;
-    p->actions = arena_alloc(r->arena, (r->actions.len + 1) * sizeof(*p->actions));
-    if (r->actions.len > 0) {
-        memcpy(p->actions, r->actions.items, r->actions.len * sizeof(*p->actions));
-    }
+    p->actions = r->actions.items;
+    r->actions.items = NULL;
     for (size_t i = 0; i < r->in->target_count; i++) {
         p->ledger[p->target_states[i]]++;
     }
@@ -451,6 +439,7 @@ void plan_free(struct plan **p)
 {
     if (*p != NULL) {
         struct arena *arena = (*p)->arena;
+        free((*p)->actions);
         *p = NULL;
         arena_free(&arena);
     }

@@ -91,7 +91,7 @@ struct plan_group_load {
 
 struct plan {
     struct arena *arena;
-    struct plan_action *actions;
+    struct plan_action *actions; /* NULL when there are none */
     size_t action_count;
     uint32_t wanted_groups;
     const char *wanted_reason;

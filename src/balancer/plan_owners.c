@@ -315,8 +315,13 @@ static int twin_compare(const void *a, const void *b, void *data)
 void round_settle_owners(struct plan_round *r)
 {
     struct ownership os = {0};
+    vec_reserve(&r->unplaced, r->odd.len);
     vec_foreach(index, &r->odd) {
         const struct plan_target *t = &r->in->targets[*index];
+        if (index + PREFETCH_AHEAD < r->odd.items + r->odd.len) {
+            __builtin_prefetch(&r->in->targets[index[PREFETCH_AHEAD]]);
+            __builtin_prefetch(&r->in->targets[index[PREFETCH_AHEAD]].want_replicas);
+        }
         os.target = *index;
         os.t = t;
         os.need = round_need(r, t);

@@ -8,8 +8,11 @@
  * the old one is forgotten at once: it is the same endpoint under new labels. */
 #include "balancer/plan_moves.h"
 
-#define ZONE_IMBALANCE 0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all  \
-                             */
+#include <math.h>
+
+#define ZONE_IMBALANCE                                                                                               \
+    0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all                     \
+          */
 
 int64_t round_find_place(struct plan_round *r, const struct need *need, const char *zone, const uint32_t *exclude,
                          size_t exclude_count, uint32_t below)
@@ -249,46 +252,40 @@ static void place_one(struct plan_round *r, struct unplaced *u)
     place_missing(r, u);
 }
 
-struct size_key {
-    double weight;
-    uint32_t order; /* in the list, which is by job and hash */
-    bool everywhere;
-};
-
-static int size_compare(const void *a, const void *b)
+/* Ascending keys put those for every group first, then the largest by share of the limit; the bits of a double that
+ * is not negative order as it does. What is equal stays by job and hash, as the list is. */
+static uint64_t size_key(const struct plan_round *r, const struct unplaced *u)
 {
-    const struct size_key *x = a, *y = b;
-    if (x->everywhere != y->everywhere) {
-        return x->everywhere ? -1 : 1;
+    double weight = 0;
+    uint64_t bits;
+    for (int d = 0; d < DIM_COUNT; d++) {
+        double share = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
+        weight = share > weight ? share : weight;
     }
-    if (x->weight < y->weight || x->weight > y->weight) {
-        return x->weight > y->weight ? -1 : 1;
-    }
-    return (x->order > y->order) - (x->order < y->order);
+    weight = u->missing == PLAN_EVERY_GROUP ? (double)INFINITY : weight;
+    memcpy(&bits, &weight, sizeof(bits));
+    return ~bits;
 }
 
-/* Those for every group first, then the largest by share of the limit. */
 static void sort_by_size(struct plan_round *r)
 {
     size_t count = r->unplaced.len;
-    struct size_key *keys = mem_alloc((count + 1) * sizeof(*keys));
-    struct unplaced *sorted = mem_alloc((count + 1) * sizeof(*sorted));
+    struct sort_pair *pairs = mem_alloc(count * sizeof(*pairs));
+    struct unplaced *sorted = mem_alloc(count * sizeof(*sorted));
     for (size_t i = 0; i < count; i++) {
-        const struct unplaced *u = &r->unplaced.items[i];
-        keys[i] = (struct size_key){0, (uint32_t)i, u->missing == PLAN_EVERY_GROUP};
-        for (int d = 0; d < DIM_COUNT; d++) {
-            double weight = (double)u->need.v[d] / (double)r->fresh_limit.v[d];
-            keys[i].weight = weight > keys[i].weight ? weight : keys[i].weight;
+        pairs[i] = (struct sort_pair){size_key(r, &r->unplaced.items[i]), i};
+    }
+    round_sort_pairs(pairs, count);
+    for (size_t i = 0; i < count; i++) {
+        if (i + PREFETCH_AHEAD < count) {
+            __builtin_prefetch(&r->unplaced.items[pairs[i + PREFETCH_AHEAD].value]);
         }
+        sorted[i] = r->unplaced.items[pairs[i].value];
     }
-    qsort(keys, count, sizeof(*keys), size_compare);
-    for (size_t i = 0; i < count; i++) {
-        sorted[i] = r->unplaced.items[keys[i].order];
-    }
-    free(keys);
+    free(pairs);
     free(r->unplaced.items);
     r->unplaced.items = sorted;
-    r->unplaced.cap = count + 1;
+    r->unplaced.cap = count;
 }
 
 void round_place(struct plan_round *r)
@@ -305,7 +302,15 @@ void round_place(struct plan_round *r)
     if (r->unplaced.len > 1) {
         sort_by_size(r);
     }
-    vec_foreach(u, &r->unplaced) {
+    vec_reserve(&r->actions, r->actions.len + r->unplaced.len);
+    for (size_t i = 0; i < r->unplaced.len; i++) {
+        struct unplaced *u = &r->unplaced.items[i];
+        if (i + PREFETCH_AHEAD < r->unplaced.len) {
+            __builtin_prefetch(&r->in->targets[u[PREFETCH_AHEAD].target]);
+            __builtin_prefetch(&r->in->targets[u[PREFETCH_AHEAD].target].want_replicas);
+            __builtin_prefetch(&r->plan->target_states[u[PREFETCH_AHEAD].target]);
+            __builtin_prefetch(&r->plan->target_reasons[u[PREFETCH_AHEAD].target], 1);
+        }
         if (!u->moving && !u->tried && u->missing > 0) {
             place_one(r, u);
         }

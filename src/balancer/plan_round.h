@@ -14,6 +14,7 @@
 #include "base/vec.h"
 
 #define LIMIT_OFF      ((uint64_t)1 << 60) /* stands for "no limit" */
+#define PREFETCH_AHEAD 12 /* targets fetched ahead in loops over sorted lists: they lie anywhere in memory */
 #define NEED_MAX       ((uint64_t)1 << 40) /* of one target in one dimension; keeps every sum within 63 bits */
 #define DEFAULT_SERIES 1000                /* of a target never measured, in a job where none was */
 
@@ -101,6 +102,12 @@ void round_act(struct plan_round *r, enum plan_action_type type, size_t target, 
                const char *reason);
 void round_state(struct plan_round *r, size_t target, enum ledger_state state, const char *reason);
 void round_trees_build(struct plan_round *r);
+
+/* plan_sort.c */
+struct sort_pair {
+    uint64_t key, value;
+};
+void round_sort_pairs(struct sort_pair *items, size_t count); /* by ascending key, stable; count below 2^32 */
 
 /* plan_groups.c */
 void round_groups_init(struct plan_round *r);
