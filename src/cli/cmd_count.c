@@ -87,6 +87,7 @@ static int job_read(const struct count_options *o, struct count_setup *setup)
     }
     struct counter_conf *conf = &setup->conf;
     conf->honor_labels = job->honor_labels;
+    conf->ignore_timestamps = !job->honor_timestamps;
     conf->utf8_names = job->utf8_names;
     conf->native_histograms = job->native_histograms;
     conf->always_classic = job->always_classic;

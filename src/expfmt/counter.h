@@ -29,6 +29,7 @@ struct counter_conf {
     enum count_mode mode;
     enum prometheus_major major;
     bool honor_labels;
+    bool ignore_timestamps;    /* honor_timestamps: false */
     bool by_family;            /* keep figures per metric family */
     bool utf8_names;           /* 3.x with metric_name_validation_scheme utf8 */
     bool native_histograms;    /* protobuf: recognise native histograms */

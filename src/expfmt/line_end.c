@@ -4,6 +4,9 @@
 #include "expfmt/line_end.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 void line_end_init(struct line_end *l, enum prometheus_major major)
 {
@@ -15,6 +18,25 @@ static bool is_blank(char ch)
     return ch == ' ' || ch == '\t';
 }
 
+/* The first of two bytes from p on, or end. */
+static const char *find_either(const char *p, const char *end, char a, char b)
+{
+#if defined(__SSE2__)
+    const __m128i want_a = _mm_set1_epi8(a), want_b = _mm_set1_epi8(b);
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        int hits = _mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, want_a), _mm_cmpeq_epi8(v, want_b)));
+        if (hits != 0) {
+            return p + __builtin_ctz((unsigned)hits);
+        }
+    }
+#endif
+    while (p < end && *p != a && *p != b) {
+        p++;
+    }
+    return p;
+}
+
 /* States in which only few bytes matter: skips to the next that does. */
 static const char *skip_dull(enum line_end_state state, const char *p, const char *end)
 {
@@ -23,13 +45,10 @@ static const char *skip_dull(enum line_end_state state, const char *p, const cha
         return lf != NULL ? lf : end;
     }
     if (state == LINE_END_SAMPLE) {
-        while (p < end && *p != '\n' && *p != '"') {
-            p++;
-        }
-    } else if (state == LINE_END_STRING || state == LINE_END_COMMENT_STRING) {
-        while (p < end && *p != '\\' && *p != '"') {
-            p++;
-        }
+        return find_either(p, end, '\n', '"');
+    }
+    if (state == LINE_END_STRING || state == LINE_END_COMMENT_STRING) {
+        return find_either(p, end, '\\', '"');
     }
     return p;
 }

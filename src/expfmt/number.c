@@ -3,7 +3,6 @@
  * ours can disagree with Go's. Exponents stop growing at 10000 as in Go, whatever follows. */
 #include "expfmt/number.h"
 
-#include <stdint.h>
 #include <strings.h>
 
 #define EXPONENT_STOP 10000
@@ -100,6 +99,33 @@ enum number_kind number_float_kind(struct view text)
         return NUMBER_BAD;
     }
     return overflows(mantissa, scale) ? NUMBER_RANGE : NUMBER_FINITE;
+}
+
+int64_t number_whole(struct view text)
+{
+    bool negative = text.len > 0 && text.base[0] == '-';
+    size_t i = text.len > 0 && (negative || text.base[0] == '+'), mantissa = i;
+    while (i < text.len && (is_digit(text.base[i]) || text.base[i] == '.')) {
+        i++;
+    }
+    int64_t scale = 0, value = 0;
+    if (i < text.len && !exponent_read(text, i + 1, &scale)) {
+        return 0;
+    }
+    const char *point = memchr(text.base + mantissa, '.', i - mantissa);
+    int64_t whole = scale + (point != NULL ? point - text.base : (int64_t)i) - (int64_t)mantissa; /* digits before the point */
+    for (size_t k = mantissa; whole > 0 && value < INT64_MAX / 10 - 1; k++) {
+        if (k < i && text.base[k] == '.') {
+            continue;
+        }
+        value = value * 10 + (k < i ? text.base[k] - '0' : 0);
+        whole--;
+        if (k >= i && value == 0) {
+            break;
+        }
+    }
+    value = whole > 0 && value != 0 ? INT64_MAX : value;
+    return negative ? -value : value;
 }
 
 bool number_fits_int64(struct view text)

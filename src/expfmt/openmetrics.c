@@ -284,7 +284,7 @@ static int exemplar_follows(const struct cursor *c)
     return 1;
 }
 
-static int parse_sample_rest(const struct text_state *t, struct cursor *c, const struct sample *sample, struct errctx *err)
+static int parse_sample_rest(const struct text_state *t, struct cursor *c, struct sample *sample, struct errctx *err)
 {
     struct view text;
     int rc = parse_token(c, &text, "expected value after metric", err);
@@ -299,6 +299,8 @@ static int parse_sample_rest(const struct text_state *t, struct cursor *c, const
         if (rc != 0) {
             return rc;
         }
+        int64_t seconds = number_whole(text);
+        sample_set_time(sample, seconds > INT64_MAX / 1000 ? INT64_MAX : seconds < INT64_MIN / 1000 ? INT64_MIN : seconds * 1000);
         exemplar = exemplar_follows(c);
     }
     if (exemplar != 1) {

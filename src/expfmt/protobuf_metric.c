@@ -149,6 +149,10 @@ static int labels_fill(struct counter *c, struct view family_name, struct view m
     while (rc == 0 && wire_next(&r, &f)) {
         rc = f.number == 1 ? label_add(c, f.bytes, err) : 0;
     }
+    int64_t time_ms = (int64_t)message_value(message, 6);
+    if (time_ms != 0) {
+        sample_set_time(&c->sample, time_ms);
+    }
     return rc;
 }
 

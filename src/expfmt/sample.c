@@ -5,13 +5,22 @@
 
 #include <stdlib.h>
 
+#define TIME_MIN_MS INT64_C(1577836800000) /* 2020 */
+#define TIME_MAX_MS INT64_C(4102444800000) /* 2100 */
+
 void sample_reset(struct sample *s)
 {
     s->name = view_make(NULL, 0);
     s->label_count = 0;
     s->escaped = false;
     s->quoted = false;
+    s->unstorable = false;
     s->stale = false;
+}
+
+void sample_set_time(struct sample *s, int64_t time_ms)
+{
+    s->unstorable = time_ms < TIME_MIN_MS || time_ms > TIME_MAX_MS;
 }
 
 void sample_done(struct sample *s)

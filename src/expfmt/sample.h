@@ -17,8 +17,12 @@ struct sample {
     size_t label_count, label_cap;
     bool escaped;      /* some piece holds a backslash that stands for something */
     bool quoted;       /* a name was written in quotes: it may hold anything */
+    bool unstorable;   /* its own timestamp is out of every storage's bounds */
     bool stale;        /* a stale marker (protobuf): free of sample_limit */
 };
+
+/* Notes an explicit timestamp: one before 2020 or after 2100 is outside what a Prometheus with a working clock stores. */
+void sample_set_time(struct sample *s, int64_t time_ms);
 
 void sample_reset(struct sample *s);
 void sample_done(struct sample *s);

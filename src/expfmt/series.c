@@ -138,9 +138,13 @@ static void series_count(struct counter *c, const struct sample *sample, struct 
     }
 }
 
-/* The storage refuses duplicate label names, if the sample gets that far: sample_limit is checked before. */
+/* The storage refuses duplicate label names, if the sample gets that far: sample_limit and the bounds of its timestamp are
+ * checked before. (Bounds move with the clock; only what is out of them at all times is known here.) */
 static bool is_appended(const struct counter *c, const struct sample *sample)
 {
+    if (sample->unstorable && !c->conf.ignore_timestamps) {
+        return false;
+    }
     return c->conf.sample_limit == 0 || sample->stale ||
            c->result.series - c->stale_samples < c->conf.sample_limit;
 }

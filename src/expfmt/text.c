@@ -228,7 +228,7 @@ static int parse_value(struct cursor *c, struct errctx *err)
     }
 }
 
-static int parse_timestamp(struct cursor *c, struct errctx *err)
+static int parse_timestamp(struct cursor *c, struct sample *sample, struct errctx *err)
 {
     cursor_skip(c, CLASS_BLANK);
     const char *begin = c->p;
@@ -241,6 +241,9 @@ static int parse_timestamp(struct cursor *c, struct errctx *err)
     }
     if (text.len > 0 && !number_fits_int64(text)) {
         return cursor_fail(c, err, "strconv.ParseInt: value out of range");
+    }
+    if (text.len > 0) {
+        sample_set_time(sample, number_whole(text));
     }
     cursor_skip(c, CLASS_BLANK);
     if (cursor_at_end(c)) {
@@ -273,7 +276,7 @@ static int parse_sample(const struct text_state *t, struct cursor *c, struct sam
         return cursor_fail_behind(c, err, "metric name not set");
     }
     rc = rc != 0 ? rc : parse_value(c, err);
-    return rc != 0 ? rc : parse_timestamp(c, err);
+    return rc != 0 ? rc : parse_timestamp(c, sample, err);
 }
 
 int text_parse_line(struct text_state *t, const char *base, size_t len, struct sample *sample, struct line *ret,

@@ -79,6 +79,21 @@ static void test_int64(void **state)
     assert_true(number_fits_int64(VIEW("00000000000000000000000000000001")));
 }
 
+static void test_whole(void **state)
+{
+    (void)state;
+    assert_int_equal(number_whole(VIEW("0")), 0);
+    assert_int_equal(number_whole(VIEW("1395066363000")), 1395066363000);
+    assert_int_equal(number_whole(VIEW("0000000000000000000000012")), 12);
+    assert_int_equal(number_whole(VIEW("-12.9")), -12);
+    assert_int_equal(number_whole(VIEW("1.25e1")), 12);
+    assert_int_equal(number_whole(VIEW("125e-1")), 12);
+    assert_int_equal(number_whole(VIEW("1e3")), 1000);
+    assert_int_equal(number_whole(VIEW(".5")), 0);
+    assert_int_equal(number_whole(VIEW("0e99999")), 0);
+    assert_true(number_whole(VIEW("1e30")) == INT64_MAX);
+}
+
 static void check_text(double d, const char *want)
 {
     char buf[FLOAT_TEXT_MAX];
@@ -118,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_floats),
         cmocka_unit_test(test_overflow_boundary),
         cmocka_unit_test(test_int64),
+        cmocka_unit_test(test_whole),
         cmocka_unit_test(test_float_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,11 @@ static void test_refusals(void **state)
     struct setup s = setup_make(target);
     (void)state;
     expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", 0, 2, 2, ""); /* too old to be stored: nobody looks at its labels */
+    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 1700000000000\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    s.conf.ignore_timestamps = true;
+    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    s.conf.ignore_timestamps = false;
     expect(&s, "a{__name__=\"\"} 1\n", ERR_INVALID, 1, 0, "missing metric name (__name__ label)");
     expect(&s, "\ta{x=\"1\"} 1\n", ERR_INVALID, 1, 0,
            "invalid metric name or label names: {__name__=\"\ta\", instance=\"i\", job=\"j\", x=\"1\"}");
