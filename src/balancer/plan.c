@@ -76,6 +76,15 @@ uint32_t round_group_pos(const struct plan_round *r, const struct round_group *g
     return (uint32_t)(g - r->groups);
 }
 
+uint32_t round_want(const struct plan_target *t)
+{
+    if (t->want_replicas == PLAN_EVERY_GROUP) {
+        return PLAN_EVERY_GROUP;
+    }
+    uint32_t want = t->want_replicas < PLAN_REPLICAS_MAX ? t->want_replicas : PLAN_REPLICAS_MAX;
+    return want > 1 ? want : 1;
+}
+
 struct need round_need(const struct plan_round *r, const struct plan_target *t)
 {
     if (!t->size_known) {

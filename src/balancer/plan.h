@@ -34,7 +34,8 @@ struct plan_target {
     struct plan_owner *owners;
     uint32_t owner_count;
 };
-#define PLAN_EVERY_GROUP UINT32_MAX
+#define PLAN_EVERY_GROUP  UINT32_MAX
+#define PLAN_REPLICAS_MAX 100 /* of one target, otherwise; the search grows with its cube */
 
 struct plan_group {
     uint32_t id;

@@ -106,8 +106,13 @@ static int read_replicas(const struct field *f, const json_t *v)
         *(uint32_t *)f->place = PLAN_EVERY_GROUP;
         return 0;
     }
-    const struct field number = {.kind = KIND_U32, .place = f->place};
-    return read_integer(&number, v);
+    uint32_t count = 0;
+    const struct field number = {.kind = KIND_U32, .place = &count};
+    if (read_integer(&number, v) != 0 || count > PLAN_REPLICAS_MAX) {
+        return ERR_INVALID;
+    }
+    *(uint32_t *)f->place = count;
+    return 0;
 }
 
 static int read_value(struct arena *arena, const struct field *f, const json_t *v)
@@ -165,7 +170,7 @@ static const char *wish_of(enum kind kind)
         "a string",
         "a string",
         "one of the names in docs/plan.md",
-        "a whole number or \"every\"",
+        "a whole number up to 100 or \"every\"",
         "",
     };
     return wishes[kind];

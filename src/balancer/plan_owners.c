@@ -325,7 +325,7 @@ void round_settle_owners(struct plan_round *r)
         os.target = *index;
         os.t = t;
         os.need = round_need(r, t);
-        os.want = t->want_replicas > 1 ? t->want_replicas : 1;
+        os.want = round_want(t);
         os.proof =
             t->interval_ms > LONG_INTERVAL_MS || r->in->limits.move_scrapes == 0 ? 1 : r->in->limits.move_scrapes;
         vec_clear(&os.lost);

@@ -88,6 +88,7 @@ struct plan_round {
 /* plan.c */
 struct round_group *round_group_find(const struct plan_round *r, uint32_t id); /* NULL when not listed */
 uint32_t round_group_pos(const struct plan_round *r, const struct round_group *g);
+uint32_t round_want(const struct plan_target *t); /* replicas, at least 1; PLAN_EVERY_GROUP */
 struct need round_need(const struct plan_round *r, const struct plan_target *t);
 void round_group_add(struct plan_round *r, struct round_group *g, const struct need *need, bool is_fresh,
                      bool everywhere);

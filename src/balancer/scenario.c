@@ -89,7 +89,7 @@ static int target_word(struct view word, struct target_options *o, struct errctx
     }
     if (word_option(word, "replicas", &v)) {
         o->replicas = PLAN_EVERY_GROUP;
-        return view_is(v, "every") ? 0 : word_u32(v, SCENARIO_SHARDS_MAX, &o->replicas, err);
+        return view_is(v, "every") ? 0 : word_u32(v, PLAN_REPLICAS_MAX, &o->replicas, err);
     }
     const struct words one = {{word}, 1};
     return fields_read(&one, 0, fields, COUNT_OF(fields), err);
@@ -352,6 +352,9 @@ static int step(struct scenario *s, struct errctx *err)
         return errctx_set(err, ERR_LIMIT, "more than %d rounds", SCENARIO_ROUNDS_MAX);
     }
     world_step(s->world);
+    if (s->world->desired > SCENARIO_SHARDS_MAX) {
+        return errctx_set(err, ERR_LIMIT, "more than %d shards are wanted", SCENARIO_SHARDS_MAX);
+    }
     if (s->events->on_round != NULL) {
         s->events->on_round(s->events->data, s->world);
     }

@@ -83,7 +83,7 @@ static void test_refusals(void **unused)
         {"{\"version\":1,\"targets\":[{\"job\":\"a\",\"hash\":\"1\",\"owners\":[{\"group\":1},{\"group\":1}]}]}",
          "targets[0]: owners[1]: group 1 occurs twice"},
         {"{\"version\":1,\"targets\":[{\"job\":\"a\",\"hash\":\"1\",\"replicas\":\"all\"}]}",
-         "replicas: want a whole number or \"every\""},
+         "replicas: want a whole number up to 100"},
         {"{\"version\":1,\"version\":1}", "duplicate"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
