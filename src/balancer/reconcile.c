@@ -227,8 +227,8 @@ static bool somebody_owns(void *data, uint32_t group)
     return false;
 }
 
-/* All providers listed, all first discoveries done, every existing shard heard of. */
-static bool is_complete(struct reconcile *r)
+/* All providers listed, all first discoveries done, every existing shard heard of, or silent for longer than the grace. */
+static bool is_complete(struct reconcile *r, int64_t now_ms)
 {
     if (!r->env.provider->ops->is_known(r->env.provider) || !r->env.is_discovered(r->env.data)) {
         return false;
@@ -237,7 +237,8 @@ static bool is_complete(struct reconcile *r)
     {
         vec_foreach(rep, &g->replicas)
         {
-            if (rep->shard->ops->info(rep->shard)->last_seen_ms == 0) {
+            bool given_up = g->listed_ms != 0 && now_ms - g->listed_ms > r->conf.limits.failover_grace_ms;
+            if (rep->shard->ops->info(rep->shard)->last_seen_ms == 0 && !given_up) {
                 return false;
             }
         }
@@ -269,7 +270,7 @@ static void plan_and_apply(struct reconcile *r, int64_t now_ms)
         .now_ms = now_ms,
         .vanish_grace_ms = r->conf.vanish_grace_ms,
         .desired_groups = r->env.provider->ops->desired(r->env.provider),
-        .complete = is_complete(r),
+        .complete = is_complete(r, now_ms),
     };
     snapshot_build(arena, &src, &in, &entries);
     struct plan *p = plan_build(&in);

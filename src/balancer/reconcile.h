@@ -39,6 +39,7 @@ struct reconcile_shard {
     struct shard *shard;
     enum shard_health provider_health;
     char provider_error[256]; /* "" when none */
+    int64_t starting_since_ms; /* it runs, but is not ready (WAL replay); 0 = it is not so */
 };
 
 /* Series that left a group stay in its head for up to three hours. */
@@ -53,6 +54,7 @@ struct reconcile_group {
     VEC(struct left_series) left;
     uint64_t capacity_series;
     int64_t idle_since_ms;
+    int64_t listed_ms;         /* first seen in the provider's list by this process */
     int64_t last_seen_ms;
     uint64_t load_series, load_scraped; /* of the last plan */
     uint32_t targets;

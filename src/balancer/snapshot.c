@@ -2,7 +2,8 @@
  * proven there when the slowest replica has proved it. */
 #include "balancer/snapshot.h"
 
-#define LEFT_WINDOW_MS (INT64_C(3) * 3600 * 1000)
+#define LEFT_WINDOW_MS  (INT64_C(3) * 3600 * 1000)
+#define REPLAY_AFTER_MS 30000
 
 static const struct reconcile_group *find_group(const struct snapshot_source *src, uint32_t id)
 {
@@ -93,6 +94,19 @@ static enum shard_health replica_health(const struct reconcile_shard *r)
     return r->provider_health == SHARD_HEALTH_READY ? info->health : r->provider_health;
 }
 
+/* A shard that keeps running but is not ready yet replays its WAL: alive. One that crashes again and again never runs for long. */
+static bool is_replaying(struct reconcile_shard *r, int64_t now_ms)
+{
+    if (r->provider_health != SHARD_HEALTH_STARTING || r->provider_error[0] != '\0') {
+        r->starting_since_ms = 0;
+        return false;
+    }
+    if (r->starting_since_ms == 0) {
+        r->starting_since_ms = now_ms;
+    }
+    return now_ms - r->starting_since_ms > REPLAY_AFTER_MS;
+}
+
 static void take_group(const struct snapshot_source *src, struct reconcile_group *g, struct plan_group *p)
 {
     *p = (struct plan_group){
@@ -112,8 +126,15 @@ static void take_group(const struct snapshot_source *src, struct reconcile_group
         }
         p->head_series = info->head_series > p->head_series ? info->head_series : p->head_series;
         g->last_seen_ms = info->last_seen_ms > g->last_seen_ms ? info->last_seen_ms : g->last_seen_ms;
+        if (is_replaying(r, src->now_ms)) {
+            g->last_seen_ms = src->now_ms;
+        }
     }
-    p->last_seen_ms = g->last_seen_ms;
+    if (g->listed_ms == 0) {
+        g->listed_ms = src->now_ms;
+    }
+    /* One that never answered this process is silent since it was listed: it, too, fails over after the grace. */
+    p->last_seen_ms = g->last_seen_ms != 0 ? g->last_seen_ms : g->listed_ms;
 }
 
 void snapshot_build(struct arena *arena, const struct snapshot_source *src, struct plan_input *ret,
