@@ -7,7 +7,8 @@
  * static form: reloaded), however long that takes.
  *
  * A proof of loading is a scrape that began after the write; status counters start anew when a target comes (back), while its size
- * history stays. */
+ * history stays. Nothing is written before an assignment is known: after a restart of ours the files on disk are still right,
+ * and an empty list in between would end every series. */
 #include "shard/local.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -292,6 +293,7 @@ static void local_set_assignment(struct shard *shard, const struct assignment *i
     }
     leave_unwanted(s, &wanted);
     hashmap_done(&wanted);
+    s->assigned = true;
     s->generation = generation;
     s->epoch = epoch;
     update_idle(s);
@@ -318,6 +320,7 @@ void local_shard_restore(struct shard *shard, const struct assignment *items, co
         s->info.process_series += e->status.scraped;
     }
     local_mark_left(s, NULL);
+    s->assigned = true;
     s->generation = generation;
     s->epoch = epoch;
     update_idle(s);
@@ -372,6 +375,9 @@ void local_shard_tick(struct shard *shard)
 {
     struct local_shard *s = of(shard);
     int64_t now_ms = local_now_ms(s);
+    if (strcmp(s->url, s->base.prometheus_url) != 0) {
+        local_shard_set_url(shard, s->base.prometheus_url);
+    }
     if (s->write_error[0] != '\0' && now_ms >= s->next_write_ms) {
         local_files_flush(s);
     }
@@ -388,7 +394,7 @@ static void on_timer(void *data)
 int local_shard_prepare(struct shard *shard, struct errctx *err)
 {
     struct local_shard *s = of(shard);
-    if (s->conf == NULL) {
+    if (s->conf == NULL || !s->assigned) {
         return errctx_set(err, ERR_AGAIN, "waits for its configuration");
     }
     local_files_all_changed(s);
@@ -403,8 +409,9 @@ void local_shard_set_url(struct shard *shard, const char *prometheus_url)
         return;
     }
     local_calls_cancel(s);
+    char *url = mem_strdup(prometheus_url);
     free(s->url);
-    s->url = mem_strdup(prometheus_url);
+    s->url = url;
     s->base.prometheus_url = s->url;
     s->next_poll_ms = 0;
     if (s->env.self_monitor && s->conf != NULL) {

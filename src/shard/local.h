@@ -41,14 +41,14 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
 void local_shard_restore(struct shard *s, const struct assignment *items, const struct target_status *statuses, size_t count,
                          uint64_t generation, uint64_t epoch);
 
-/* Files as they have to be, now. ERR_AGAIN while there is no configuration yet; else what the last attempt to write met. For the
+/* Files as they have to be, now. ERR_AGAIN while there is no configuration or no assignment yet; else what the last attempt to write met. For the
  * moment before a Prometheus is started. */
 int local_shard_prepare(struct shard *s, struct errctx *err) MUST_CHECK;
 
 /* A finished scrape of this shard; others than its own targets' are ignored. */
 void local_shard_record(struct shard *s, const struct scrape_record *r);
 
-/* Its Prometheus is reached elsewhere from now on. */
+/* Its Prometheus is reached elsewhere from now on. Setting shard->prometheus_url does the same, at the next tick. */
 void local_shard_set_url(struct shard *s, const char *prometheus_url);
 
 /* What the timer does every second: retries, reloads, readings, and the end of what is leaving. For tests with a clock of their own. */

@@ -254,7 +254,7 @@ static int write_dirty(struct local_shard *s, struct errctx *err)
 void local_files_flush(struct local_shard *s)
 {
     struct errctx err = ERRCTX_INIT;
-    if (s->conf == NULL) {
+    if (s->conf == NULL || !s->assigned) {
         return;
     }
     int rc = write_dirty(s, &err);

@@ -39,6 +39,7 @@ struct local_shard {
     size_t active, leaving;
 
     struct promconf *conf;
+    bool assigned;                 /* an assignment is known: before that, an empty list would be a guess */
     uint64_t config_generation, generation, epoch; /* desired */
     VEC(struct local_job) jobs;
     size_t retired;

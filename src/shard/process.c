@@ -73,7 +73,7 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
         }
     }
     char *path;
-    int rc = child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
+    int rc = process_child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
     if (rc == 0) {
         free(path);
     }

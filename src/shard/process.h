@@ -42,10 +42,10 @@ struct process_conf {
 int process_provider_new(struct loop *loop, struct http_client *http, const struct process_conf *conf,
                          struct provider **ret, struct errctx *err) MUST_CHECK;
 
-/* The process id of a group, 0 when none runs; for the console and for tests. */
 /* Replaces conf.stop_children, before stop(). */
 void process_provider_stop_children(struct provider *p, bool stop_children);
 
+/* The process id of a group, 0 when none runs; for the console and for tests. */
 int process_provider_pid(const struct provider *p, unsigned group);
 
 #endif

@@ -289,7 +289,7 @@ static bool is_executable(const char *path)
 }
 
 /* The path to run, malloc'd. */
-int child_find_binary(const char *binary, char **ret, struct errctx *err)
+int process_child_find_binary(const char *binary, char **ret, struct errctx *err)
 {
     const char *path = getenv("PATH");
     if (strchr(binary, '/') != NULL) {
@@ -398,7 +398,7 @@ int process_child_spawn(struct loop *loop, const struct process_child_conf *conf
 {
     char *binary = NULL;
     pid_t pid = 0;
-    int rc = child_find_binary(conf->binary, &binary, err);
+    int rc = process_child_find_binary(conf->binary, &binary, err);
     if (rc != 0) {
         return rc;
     }

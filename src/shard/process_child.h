@@ -62,6 +62,6 @@ void process_log_last_line(const char *log_file, char *buf, size_t buf_size);
 void process_status_text(int status, char *buf, size_t buf_size);
 
 /* The executable behind a name: a path as it is, a bare name by PATH. *ret is malloc'd. ERR_NOT_FOUND with a remedy. */
-int child_find_binary(const char *binary, char **ret, struct errctx *err) MUST_CHECK;
+int process_child_find_binary(const char *binary, char **ret, struct errctx *err) MUST_CHECK;
 
 #endif

@@ -1,3 +1,4 @@
+/* Which Prometheus a binary is: `--version` is asked once at start, with a deadline, and the process ended whatever it does. */
 #include "shard/process_version.h"
 #include "base/timebase.h"
 #include "shard/process_child.h"
@@ -51,7 +52,7 @@ static int spawn_version(const char *path, int write_fd, pid_t *ret_pid)
 int process_version(const char *binary, char ret[64], struct errctx *err)
 {
     char *path, output[1024];
-    int fds[2], rc = child_find_binary(binary, &path, err);
+    int fds[2], rc = process_child_find_binary(binary, &path, err);
     pid_t pid;
     if (rc != 0) {
         return rc;

@@ -10,10 +10,10 @@
 #include "base/files.h"
 #include "base/hash.h"
 #include "base/intern.h"
+#include "base/invariant.h"
 #include "base/json_writer.h"
 #include "base/mem.h"
 #include "base/timebase.h"
-#include "base/vec.h"
 #include "model/wire.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 #define HEADER_BYTES        24
 #define MAGIC               "KVASS1\0\0"
 #define MAGIC_BYTES         8
-#define STATE_VERSION             1
+#define STATE_VERSION       1
 #define TEXT_BYTES_MAX      ((size_t)4 << 30) /* of JSON: a bomb costs time, no memory beyond a line */
 #define LINE_BYTES_MAX      ((size_t)4 << 20)
 #define SHARDS_MAX          100000
@@ -310,8 +310,8 @@ static const char *get_job(struct decoder *d, const json_t *o, struct errctx *er
         return NULL;
     }
     if (d->last_job == NULL || strcmp(d->last_job, name) != 0) {
-        if (++d->job_count > TARGETS_MAX) {
-            (void)errctx_set(err, ERR_LIMIT, "line %zu: too many jobs", d->line);
+        if (++d->job_count > JOBS_MAX) {
+            (void)errctx_set(err, ERR_PARSE, "line %zu: more than %d jobs", d->line, JOBS_MAX);
             return NULL;
         }
         d->last_job = intern(name);
@@ -361,9 +361,9 @@ static int read_target(struct decoder *d, const json_t *o, struct errctx *err)
     const char *job = get_job(d, o, err), *url = get_text(o, "url");
     int64_t interval_ms = get_i64(o, "interval_ms"), timeout_ms = get_i64(o, "timeout_ms");
     if (job == NULL) {
-        return err != NULL && err->code != 0 ? err->code : ERR_PARSE;
+        return ERR_PARSE;
     }
-    if (d->state->shard_count == 0 || url[0] == '\0' || interval_ms <= 0 || timeout_ms <= 0 || !get_state(o, &a.state)) {
+    if (d->state->shard_count == 0 || url[0] == '\0' || interval_ms < 0 || timeout_ms < 0 || !get_state(o, &a.state)) {
         return errctx_set(err, ERR_PARSE, "line %zu: target: expected shard, url, interval_ms, timeout_ms and state",
                           d->line);
     }
@@ -594,37 +594,27 @@ int state_read(const char *path, struct state **ret, struct errctx *err)
     return read_file(path, decode_own, NULL, ret, err);
 }
 
-/* {"Targets":{...},"IdleAt":...}, or the inner object alone. */
 static int decode_old(struct view file, const void *shard_id, struct state **ret, struct errctx *err)
 {
     struct assignment *items = NULL;
-    struct target_status unknown = {0};
+    const struct target_status unknown = {0};
     size_t count = 0;
-    json_t *wrapped = NULL, *root = wire_parse(file, STATE_FILE_BYTES_MAX, err);
-    if (root == NULL) {
-        return err != NULL && err->code != 0 ? err->code : ERR_PARSE;
-    }
-    if (json_object_get(root, "Targets") == NULL) {
-        wrapped = json_object();
-        json_object_set(wrapped, "Targets", root);
-    }
-    int rc = wire_read_targets(wrapped != NULL ? wrapped : root, &items, &count, err);
+    int64_t idle_ms = 0;
+    struct errctx why = ERRCTX_INIT;
+    json_t *root = wire_parse(file, STATE_FILE_BYTES_MAX, &why);
+    int rc = root == NULL ? why.code : wire_read_old_store(root, &items, &count, &idle_ms, &why);
     if (rc == 0) {
         struct state *s = state_new();
         struct state_shard *shard = state_add_shard(s, shard_id);
-        const char *idle = json_string_value(json_object_get(root, "IdleAt"));
-        int64_t idle_ms = idle != NULL ? timebase_parse(idle) : 0;
-        shard->idle_since_ms = idle_ms > 0 ? idle_ms : 0;
+        shard->idle_since_ms = idle_ms;
         for (size_t i = 0; i < count; i++) {
             state_add_target(shard, &items[i], &unknown);
-            target_unref(items[i].target);
         }
+        wire_targets_free(items, count);
         *ret = s;
     }
-    free(items);
-    json_decref(wrapped);
     json_decref(root);
-    return rc;
+    return rc == 0 ? 0 : errctx_set(err, rc, "%s", why.msg);
 }
 
 int state_import(const char *dir, const char *shard_id, struct state **ret, struct errctx *err)
