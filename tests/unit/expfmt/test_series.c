@@ -1,5 +1,5 @@
-/* What happens to a sample behind the parser: merging with the target's labels, metric_relabel_configs, limits, and the words of
- * each refusal. */
+/* What happens to a sample behind the parser: merging with the target's labels, metric_relabel_configs, limits,
+ * and the words of each refusal. */
 #include "expfmt_test.h"
 
 #include <stdio.h>
@@ -49,7 +49,8 @@ static struct relabel_rules *rule(enum relabel_action action, const char *source
     return rules;
 }
 
-static void expect(const struct setup *s, const char *body, int code, uint64_t scraped, uint64_t series, const char *msg)
+static void expect(const struct setup *s, const char *body, int code, uint64_t scraped, uint64_t series,
+                   const char *msg)
 {
     struct count n = count_with(s, body), want = {.code = code, .scraped = scraped, .series = series};
     assert_count(&n, &want, body);
@@ -66,9 +67,11 @@ static void test_refusals(void **state)
     struct labels *target = test_target();
     struct setup s = setup_make(target);
     (void)state;
-    expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1,
+           "label name \"x\" is not unique: invalid sample");
     expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", 0, 2, 2, ""); /* too old to be stored: nobody looks at its labels */
-    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 1700000000000\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 1700000000000\n", ERR_INVALID, 2, 1,
+           "label name \"x\" is not unique: invalid sample");
     s.conf.ignore_timestamps = true;
     expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
     s.conf.ignore_timestamps = false;
@@ -100,7 +103,8 @@ static void test_label_limits(void **state)
     (void)state;
     s.conf.label_limit = 4;
     expect(&s, "a{x=\"1\"} 1\n", 0, 1, 1, "");
-    expect(&s, "a{x=\"1\",y=\"2\"} 1\n", ERR_INVALID, 1, 0, "label_limit exceeded (metric: a, number of labels: 5, limit: 4)");
+    expect(&s, "a{x=\"1\",y=\"2\"} 1\n", ERR_INVALID, 1, 0,
+           "label_limit exceeded (metric: a, number of labels: 5, limit: 4)");
     expect(&s, "a{x=\"1\",y=\"\"} 1\n", 0, 1, 1, "");
     s = setup_make(target);
     s.conf.label_name_length_limit = 8;
@@ -181,7 +185,8 @@ static void test_le_spelling(void **state)
     struct setup s = setup_make(NULL);
     (void)state;
     s.conf.metric_relabel = keep;
-    const char *body = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
+    const char *body =
+        "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
     expect(&s, body, 0, 3, 1, "");
     s.conf.major = PROMETHEUS_3;
     s.conf.utf8_names = true;
@@ -212,8 +217,9 @@ static void test_families(void **state)
     struct relabel_rules *drop = rule(RELABEL_DROP, "__name__", "b", NULL, NULL);
     struct counter_conf conf = {.mode = COUNT_FAST, .major = PROMETHEUS_2, .by_family = true, .metric_relabel = drop};
     (void)state;
-    check_families(&conf, "b 1\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 2\nab 1\n",
-                   "{\"a\":{\"scraped\":2,\"total\":2},\"ab\":{\"scraped\":1,\"total\":1},\"b\":{\"scraped\":2,\"total\":0}}");
+    check_families(
+        &conf, "b 1\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 2\nab 1\n",
+        "{\"a\":{\"scraped\":2,\"total\":2},\"ab\":{\"scraped\":1,\"total\":1},\"b\":{\"scraped\":2,\"total\":0}}");
     relabel_rules_free(&drop);
 }
 
