@@ -209,6 +209,7 @@ void merge_build(struct counter *c, const struct sample *sample)
     set_exposed(c, count);
     if (c->target != NULL) {
         set_target(c, count);
+        merge_duplicates_settle(c); /* names the target has set are none any more, whatever rules copy to them */
     }
 }
 

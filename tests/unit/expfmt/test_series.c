@@ -127,6 +127,7 @@ static void test_rules(void **state)
     struct relabel_rules *drop_label = rule(RELABEL_DROP, "x", "1", NULL, NULL);
     struct relabel_rules *no_name = rule(RELABEL_LABELDROP, NULL, "__name__", NULL, NULL);
     struct relabel_rules *no_x = rule(RELABEL_LABELDROP, NULL, "x", NULL, NULL);
+    struct relabel_rules *copy_back = rule(RELABEL_LABELMAP, NULL, "exported_(.+)", NULL, NULL);
     struct relabel_rules *on_job = rule(RELABEL_KEEP, "job", "j", NULL, NULL);
     struct relabel_rules *bad_name = rule(RELABEL_REPLACE, "__name__", "a", "__name__", "a-b");
     (void)state;
@@ -140,6 +141,8 @@ static void test_rules(void **state)
     expect(&s, "a 1\n", ERR_INVALID, 1, 0, "missing metric name (__name__ label)");
     s.conf.metric_relabel = no_x;
     expect(&s, "a{x=\"1\",x=\"2\"} 1\n", 0, 1, 1, ""); /* the rule resolves the duplicate */
+    s.conf.metric_relabel = copy_back; /* the first of two values comes back under a name the target had taken */
+    expect(&s, "a{job=\"1\",job=\"2\"} 1\n", 0, 1, 1, "");
     s.conf.metric_relabel = on_job;
     expect(&s, "a 1\na{job=\"other\"} 1\n", 0, 2, 2, "");
     s.conf.honor_labels = true;
@@ -152,6 +155,7 @@ static void test_rules(void **state)
     relabel_rules_free(&drop_label);
     relabel_rules_free(&no_name);
     relabel_rules_free(&no_x);
+    relabel_rules_free(&copy_back);
     relabel_rules_free(&on_job);
     relabel_rules_free(&bad_name);
     labels_unref(target);
