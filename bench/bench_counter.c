@@ -142,7 +142,8 @@ static size_t ways_make(struct way *ways, const struct relabel_rules *by_name, c
 static void bench(const char *title, struct view body)
 {
     static struct way ways[WAYS_MAX];
-    struct relabel_rules *by_name = rules_make("__name__", "go_gc_.*|nothing_.+"), *by_label = rules_make("method", "PUT|PATCH");
+    struct relabel_rules *by_name = rules_make("__name__", "go_gc_.*|nothing_.+"),
+                         *by_label = rules_make("method", "PUT|PATCH");
     size_t count = ways_make(ways, by_name, by_label);
     for (size_t round = 0; round < ROUNDS; round++) {
         for (size_t i = 0; i < count; i++) {
@@ -167,10 +168,12 @@ static void make_long(struct bytes *b)
             bytes_printf(b, "# HELP http_requests_total_%u Requests served, by method, code and path.\n", i / 200);
             bytes_printf(b, "# TYPE http_requests_total_%u counter\n", i / 200);
         }
-        bytes_printf(b,
-                     "http_requests_total_%u{namespace=\"monitoring-%u\",pod=\"frontend-7d9c6b5f4-x%05u\",container=\"server\","
-                     "method=\"%s\",code=\"%u\",path=\"/api/v1/resources/items/%u\",zone=\"eu-central-1b\",version=\"v1.25.%u\"} %u.5\n",
-                     i / 200, i % 7, i, i % 2 != 0 ? "GET" : "POST", 200 + i % 5, i, i % 30, i * 17);
+        bytes_printf(
+            b,
+            "http_requests_total_%u{namespace=\"monitoring-%u\",pod=\"frontend-7d9c6b5f4-x%05u\",container=\"server\","
+            "method=\"%s\",code=\"%u\",path=\"/api/v1/resources/items/"
+            "%u\",zone=\"eu-central-1b\",version=\"v1.25.%u\"} %u.5\n",
+            i / 200, i % 7, i, i % 2 != 0 ? "GET" : "POST", 200 + i % 5, i, i % 30, i * 17);
     }
 }
 
@@ -179,11 +182,13 @@ static void make_short(struct bytes *b)
     static const char *const modes[] = {"idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"};
     for (unsigned i = 0; b->len < BODY_BYTES; i++) {
         bytes_printf(b, "# HELP node_memory_Field%u_bytes Memory information field Field%u_bytes.\n", i, i);
-        bytes_printf(b, "# TYPE node_memory_Field%u_bytes gauge\nnode_memory_Field%u_bytes %u.2345e+09\n", i, i, i % 9 + 1);
+        bytes_printf(b, "# TYPE node_memory_Field%u_bytes gauge\nnode_memory_Field%u_bytes %u.2345e+09\n", i, i,
+                     i % 9 + 1);
         bytes_printf(b, "# HELP node_cpu%u_seconds_total Seconds the CPUs spent in each mode.\n", i);
         bytes_printf(b, "# TYPE node_cpu%u_seconds_total counter\n", i);
         for (unsigned k = 0; k < 16; k++) {
-            bytes_printf(b, "node_cpu%u_seconds_total{cpu=\"%u\",mode=\"%s\"} %u.%02u\n", i, k / 8, modes[k % 8], i * 31 + k, i % 100);
+            bytes_printf(b, "node_cpu%u_seconds_total{cpu=\"%u\",mode=\"%s\"} %u.%02u\n", i, k / 8, modes[k % 8],
+                         i * 31 + k, i % 100);
         }
     }
 }

@@ -1,5 +1,6 @@
-/* kvass count: what Prometheus would report for an exposition, as one JSON object. The body is read in blocks and counted as the
- * proxy counts it, so its size does not matter. Exit status 1 when Prometheus would fail the scrape; the JSON then says why. */
+/* kvass count: what Prometheus would report for an exposition, as one JSON object. The body is read in blocks and
+ * counted as the proxy counts it, so its size does not matter. Exit status 1 when Prometheus would fail the
+ * scrape; the JSON then says why. */
 #include "base/json_writer.h"
 #include "cli/args.h"
 #include "cli/commands.h"
@@ -78,8 +79,8 @@ static int job_read(const struct count_options *o, struct count_setup *setup)
         rc = errctx_set(&err, ERR_NOT_FOUND, "%s has no job '%s'", o->config_file, o->job);
     }
     if (rc == 0) {
-        rc = relabel_rules_compile(job->metric_relabel, job->metric_relabel_count, setup->conf.major, "metric_relabel_configs",
-                                   &setup->rules, &err);
+        rc = relabel_rules_compile(job->metric_relabel, job->metric_relabel_count, setup->conf.major,
+                                   "metric_relabel_configs", &setup->rules, &err);
     }
     if (rc != 0) {
         fprintf(stderr, "kvass: count: %s\n", err.msg);
@@ -135,7 +136,8 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
     return o->config_file != NULL ? job_read(o, ret) : 0;
 }
 
-/* The counter keeps its error for counter_finish; decoding goes on, since a body that cannot be decoded is not parsed at all. */
+/* The counter keeps its error for counter_finish; decoding goes on, since a body that cannot be decoded is not
+ * parsed at all. */
 static int feed_counter(void *data, const char *base, size_t len, struct errctx *err)
 {
     struct errctx kept = ERRCTX_INIT;
@@ -215,7 +217,8 @@ static int count_file(const char *path, const struct count_options *o, const str
     }
     struct counter *c = counter_new(&setup->conf);
     struct view fallback = setup->job != NULL ? view_of(setup->job->fallback_scrape_protocol) : VIEW("");
-    a.has_format = exposition_format_parse(view_of(o->content_type), fallback, setup->conf.major, &a.format, &a.error) == 0;
+    a.has_format =
+        exposition_format_parse(view_of(o->content_type), fallback, setup->conf.major, &a.format, &a.error) == 0;
     if (a.has_format) {
         count_body(fd, setup, c, &a);
     }

@@ -1,9 +1,11 @@
-/* The counter: takes a body in whatever pieces it arrives, cuts it into lines, has them judged, and keeps the first error.
+/* The counter: takes a body in whatever pieces it arrives, cuts it into lines, has them judged, and keeps the
+ * first error.
  *
- * Lines are judged where they lie; only the unfinished last one is copied, and never more of it than line_bytes_max. A carried
- * line is parsed once its end has been seen (line_end.h), so nothing is looked at more than twice however the body is split.
- * A line is allowed line_bytes_max bytes and the parser is shown no more than that, which is what makes the answer to an
- * overlong line the same for every split. Nothing here may depend on where a piece ends. */
+ * Lines are judged where they lie; only the unfinished last one is copied, and never more of it than
+ * line_bytes_max. A carried line is parsed once its end has been seen (line_end.h), so nothing is looked at more
+ * than twice however the body is split. A line is allowed line_bytes_max bytes and the parser is shown no more
+ * than that, which is what makes the answer to an overlong line the same for every split. Nothing here may depend
+ * on where a piece ends. */
 #include "expfmt/counter_impl.h"
 #include "expfmt/cursor.h"
 #include "expfmt/openmetrics.h"
@@ -181,7 +183,8 @@ bool counter_counts_only(const struct counter *c)
 
 static int take_lines(struct counter *c, const char *base, size_t len, size_t *ret_taken, struct errctx *err)
 {
-    return counter_counts_only(c) ? count_lines(c, base, len, ret_taken, err) : judge_lines(c, base, len, ret_taken, err);
+    return counter_counts_only(c) ? count_lines(c, base, len, ret_taken, err)
+                                  : judge_lines(c, base, len, ret_taken, err);
 }
 
 /* Judges what is carried, as far as it holds whole lines. */

@@ -1,8 +1,9 @@
-/* Counts an exposition while it streams by: the two figures Prometheus reports for it, and whether Prometheus would store it.
+/* Counts an exposition while it streams by: the two figures Prometheus reports for it, and whether Prometheus
+ * would store it.
  *
  * Bytes arrive in any split; they are scanned in place and nothing is kept but the unfinished last line (at most
- * `line_bytes_max`) and, when rules ask for it, one label set. The result never depends on the split.
- * Oracle: scrape_samples_scraped and scrape_samples_post_metric_relabeling of Prometheus 2.42 and 3.x. */
+ * `line_bytes_max`) and, when rules ask for it, one label set. The result never depends on the split. Oracle:
+ * scrape_samples_scraped and scrape_samples_post_metric_relabeling of Prometheus 2.42 and 3.x. */
 #ifndef KVASS_EXPFMT_COUNTER_H
 #define KVASS_EXPFMT_COUNTER_H
 
@@ -19,8 +20,8 @@ enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_PRO
 
 const char *exposition_format_name(enum exposition_format f); /* "text", "openmetrics", "protobuf" */
 
-/* Format by Content-Type as Prometheus chooses it; 3.x refuses what it does not know unless fallback (may be empty, a scrape
- * protocol name such as PrometheusText0.0.4) names one: ERR_INVALID with Prometheus' own words. */
+/* Format by Content-Type as Prometheus chooses it; 3.x refuses what it does not know unless fallback (may be
+ * empty, a scrape protocol name such as PrometheusText0.0.4) names one: ERR_INVALID with Prometheus' own words. */
 int exposition_format_parse(struct view content_type, struct view fallback, enum prometheus_major major,
                             enum exposition_format *ret, struct errctx *err) MUST_CHECK;
 
@@ -48,8 +49,8 @@ void counter_free(struct counter **c);
 /* Begins a body. target_labels (borrowed until finish) are merged into each series when rules or limits need them. */
 void counter_start(struct counter *c, enum exposition_format format, const struct labels *target_labels);
 
-/* ERR_PARSE, ERR_INVALID (would be refused after relabelling) or ERR_LIMIT: the scrape is lost, in Prometheus too; the error
- * stays, further calls return it again and *still count nothing*. */
+/* ERR_PARSE, ERR_INVALID (would be refused after relabelling) or ERR_LIMIT: the scrape is lost, in Prometheus too;
+ * the error stays, further calls return it again and *still count nothing*. */
 int counter_feed(struct counter *c, const char *base, size_t len, struct errctx *err) MUST_CHECK;
 
 struct counter_result {

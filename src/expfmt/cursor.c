@@ -1,5 +1,6 @@
-/* Steps of the text parsers. A cursor never reads at or behind `end`: what would need the next byte answers ERR_AGAIN, so that
- * every split of a body gives the same result. Oddities (NULs swallowed inside and behind quoted text) are Prometheus' own. */
+/* Steps of the text parsers. A cursor never reads at or behind `end`: what would need the next byte answers
+ * ERR_AGAIN, so that every split of a body gives the same result. Oddities (NULs swallowed inside and behind
+ * quoted text) are Prometheus' own. */
 #include "expfmt/cursor.h"
 
 #include "base/utf8.h"

@@ -1,5 +1,6 @@
-/* A place in one unfinished line, and the steps both text parsers take: each either moves on, says that bytes are missing
- * (ERR_AGAIN: the same call with more bytes gives the same answer as if all had been there), or that the line is wrong. */
+/* A place in one unfinished line, and the steps both text parsers take: each either moves on, says that bytes are
+ * missing (ERR_AGAIN: the same call with more bytes gives the same answer as if all had been there), or that the
+ * line is wrong. */
 #ifndef KVASS_EXPFMT_CURSOR_H
 #define KVASS_EXPFMT_CURSOR_H
 
@@ -49,8 +50,8 @@ static inline void cursor_skip_nul(struct cursor *c)
     }
 }
 
-/* An ERR_PARSE that quotes the line up to the place, as Prometheus' messages do: with the byte at the place, which was looked at,
- * or without it when it was not and may not have arrived. */
+/* An ERR_PARSE that quotes the line up to the place, as Prometheus' messages do: with the byte at the place, which
+ * was looked at, or without it when it was not and may not have arrived. */
 int cursor_fail(const struct cursor *c, struct errctx *err, const char *what);
 int cursor_fail_behind(const struct cursor *c, struct errctx *err, const char *what);
 
@@ -73,7 +74,8 @@ int cursor_quoted(struct cursor *c, unsigned flags, struct quoted *ret) MUST_CHE
 /* The same for a label value, which must be UTF-8. */
 int cursor_label_value(struct cursor *c, unsigned flags, struct quoted *ret, struct errctx *err) MUST_CHECK;
 
-/* "HELP" or the like behind "# ", NULs between its letters skipped. 1 matched (p behind it), 0 not (p untouched), ERR_AGAIN. */
+/* "HELP" or the like behind "# ", NULs between its letters skipped. 1 matched (p behind it), 0 not (p untouched),
+ * ERR_AGAIN. */
 int cursor_keyword(struct cursor *c, const char *word);
 
 #endif

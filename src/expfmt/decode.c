@@ -1,7 +1,8 @@
-/* Content decoders: gzip by ISA-L (2.8 times zlib, and it checks CRC32 and length), zstd by libzstd. Both stream: whatever
- * arrives is turned into blocks of at most 64 KiB that the callback sees before the next is made, so a gzip bomb costs time
- * bounded by the callback's own limit, never memory. ISA-L does not report a cut stream; decoder_finish does, by the block
- * state. The zstd window is capped at 8 MiB: a frame that wants more is refused, whatever its content.
+/* Content decoders: gzip by ISA-L (2.8 times zlib, and it checks CRC32 and length), zstd by libzstd. Both stream:
+ * whatever arrives is turned into blocks of at most 64 KiB that the callback sees before the next is made, so a
+ * gzip bomb costs time bounded by the callback's own limit, never memory. ISA-L does not report a cut stream;
+ * decoder_finish does, by the block state. The zstd window is capped at 8 MiB: a frame that wants more is refused,
+ * whatever its content.
  *
  * Content may follow the end of a member only as another member, as Go's gzip reader has it. */
 #include "expfmt/decode.h"

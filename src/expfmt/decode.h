@@ -20,7 +20,8 @@ void decoder_free(struct decoder **d);
 typedef int decoded_fn(void *data, const char *base, size_t len, struct errctx *err);
 
 /* ERR_PARSE on corruption (wrong CRC, bad block), else what the callback returned. */
-int decoder_feed(struct decoder *d, const char *base, size_t len, decoded_fn *fn, void *data, struct errctx *err) MUST_CHECK;
+int decoder_feed(struct decoder *d, const char *base, size_t len, decoded_fn *fn, void *data,
+                 struct errctx *err) MUST_CHECK;
 
 /* ERR_PARSE when the stream is cut short. */
 int decoder_finish(struct decoder *d, struct errctx *err) MUST_CHECK;

@@ -1,5 +1,5 @@
-/* Figures and verdicts per metric name. Entries outlive the body, since a target exposes the same names scrape after scrape;
- * the figures carry the number of the body they belong to, so that beginning a body costs nothing. */
+/* Figures and verdicts per metric name. Entries outlive the body, since a target exposes the same names scrape
+ * after scrape; the figures carry the number of the body they belong to, so that beginning a body costs nothing. */
 #include "expfmt/families.h"
 
 #include "base/hash.h"

@@ -1,5 +1,5 @@
-/* What is remembered per metric name: its two figures, and the verdict of rules that look at nothing else. Bounded: names
- * beyond FAMILIES_MAX share one entry, "other". */
+/* What is remembered per metric name: its two figures, and the verdict of rules that look at nothing else.
+ * Bounded: names beyond FAMILIES_MAX share one entry, "other". */
 #ifndef KVASS_EXPFMT_FAMILIES_H
 #define KVASS_EXPFMT_FAMILIES_H
 

@@ -1,5 +1,5 @@
-/* Float spelling. Digits and exponent are taken from a decimal text and put together anew in Go's form: exponent notation
- * from 1e+06 up and below 1e-04, else positional. */
+/* Float spelling. Digits and exponent are taken from a decimal text and put together anew in Go's form: exponent
+ * notation from 1e+06 up and below 1e-04, else positional. */
 #include "expfmt/float_text.h"
 
 #include "base/json_writer.h"

@@ -1,6 +1,7 @@
-/* Which parser a Content-Type gets. Prometheus looks at the media type alone (parameters must be well-formed, are else
- * ignored); version 2 falls back to text for whatever it does not know, version 3 refuses unless the job names a fallback.
- * The grammar of the header follows Go's mime.ParseMediaType, since a header it cannot parse counts as unknown. */
+/* Which parser a Content-Type gets. Prometheus looks at the media type alone (parameters must be well-formed, are
+ * else ignored); version 2 falls back to text for whatever it does not know, version 3 refuses unless the job
+ * names a fallback. The grammar of the header follows Go's mime.ParseMediaType, since a header it cannot parse
+ * counts as unknown. */
 #include "expfmt/counter.h"
 
 #include <ctype.h>
@@ -144,9 +145,10 @@ int exposition_format_parse(struct view content_type, struct view fallback, enum
         return 0;
     }
     if (content_type.len == 0) {
-        return errctx_set(err, ERR_INVALID,
-                          "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified "
-                          "for target");
+        return errctx_set(
+            err, ERR_INVALID,
+            "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified "
+            "for target");
     }
     return errctx_set(err, ERR_INVALID,
                       "received unsupported Content-Type \"%.*s\" and no fallback_scrape_protocol specified for target",

@@ -1,6 +1,6 @@
-/* The line-end automaton: eleven states, every byte looked at once, so that a line arriving in a million pieces costs what it
- * costs in one. It serves two purposes: to know when the carried beginning of a line has become a whole line worth parsing, and
- * to count lines of valid bodies without parsing them. */
+/* The line-end automaton: eleven states, every byte looked at once, so that a line arriving in a million pieces
+ * costs what it costs in one. It serves two purposes: to know when the carried beginning of a line has become a
+ * whole line worth parsing, and to count lines of valid bodies without parsing them. */
 #include "expfmt/line_end.h"
 
 #include <string.h>
@@ -78,7 +78,10 @@ static enum line_end_state step(struct line_end *l, char ch)
 {
     switch (l->state) {
     case LINE_END_START:
-        return is_blank(ch) ? LINE_END_START : ch == '#' ? LINE_END_HASH : ch == '"' ? LINE_END_STRING : LINE_END_SAMPLE;
+        return is_blank(ch) ? LINE_END_START
+               : ch == '#'  ? LINE_END_HASH
+               : ch == '"'  ? LINE_END_STRING
+                            : LINE_END_SAMPLE;
     case LINE_END_HASH:
         return is_blank(ch) ? LINE_END_HASH_BLANK : LINE_END_RAW_COMMENT;
     case LINE_END_HASH_BLANK:
@@ -86,7 +89,9 @@ static enum line_end_state step(struct line_end *l, char ch)
     case LINE_END_KEYWORD:
         return keyword_goes_on(l, ch);
     case LINE_END_KEYWORD_BLANK:
-        return is_blank(ch) || ch == '\0' ? LINE_END_KEYWORD_BLANK : ch == '"' ? LINE_END_COMMENT_STRING : LINE_END_COMMENT;
+        return is_blank(ch) || ch == '\0' ? LINE_END_KEYWORD_BLANK
+               : ch == '"'                ? LINE_END_COMMENT_STRING
+                                          : LINE_END_COMMENT;
     case LINE_END_COMMENT_STRING:
         return ch == '"' ? LINE_END_COMMENT : ch == '\\' ? LINE_END_COMMENT_ESCAPE : LINE_END_COMMENT_STRING;
     case LINE_END_COMMENT_ESCAPE:

@@ -1,5 +1,5 @@
-/* Finds where lines end, byte by byte, remembering its place between calls: a line feed inside a label value is no end. It
- * looks at quotes alone, so what it says of valid lines is exact, and of broken ones merely finite. */
+/* Finds where lines end, byte by byte, remembering its place between calls: a line feed inside a label value is no
+ * end. It looks at quotes alone, so what it says of valid lines is exact, and of broken ones merely finite. */
 #ifndef KVASS_EXPFMT_LINE_END_H
 #define KVASS_EXPFMT_LINE_END_H
 

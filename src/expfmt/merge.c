@@ -1,9 +1,10 @@
 /* Merging a sample's labels with its target's, as Prometheus' scrape loop does with its label builder.
  *
- * The exposed labels are sorted first (stable, so that of duplicates the first written counts) and then set in order, which
- * keeps the builder's sorted array append-only: a line of 200,000 labels stays n log n. An exposed label with an empty value
- * removes its name, duplicates included, but still counts as present for honor_labels. Names the target sets replace all
- * exposed ones. What is a duplicate after that is remembered with its value, since later steps may still resolve it. */
+ * The exposed labels are sorted first (stable, so that of duplicates the first written counts) and then set in
+ * order, which keeps the builder's sorted array append-only: a line of 200,000 labels stays n log n. An exposed
+ * label with an empty value removes its name, duplicates included, but still counts as present for honor_labels.
+ * Names the target sets replace all exposed ones. What is a duplicate after that is remembered with its value,
+ * since later steps may still resolve it. */
 #include "expfmt/merge.h"
 
 #include "base/mem.h"
@@ -144,8 +145,8 @@ struct conflict {
 };
 
 /* exported_ in front, as often as it takes until nobody has the name. */
-static struct view exported_name(struct counter *c, size_t exposed_count, const struct conflict *before, size_t before_count,
-                                 struct view name)
+static struct view exported_name(struct counter *c, size_t exposed_count, const struct conflict *before,
+                                 size_t before_count, struct view name)
 {
     bool taken = true;
     while (taken) {
@@ -208,6 +209,7 @@ void merge_build(struct counter *c, const struct sample *sample)
     set_exposed(c, count);
     if (c->target != NULL) {
         set_target(c, count);
+        merge_duplicates_settle(c); /* names the target has set are none any more, whatever rules copy to them */
     }
 }
 

@@ -1,6 +1,7 @@
-/* Go's ParseFloat as a predicate. The only hard part is the range error: a finite decimal is refused when it rounds to
- * infinity, that is when it is at least 2^1024 - 2^970. Both sides are compared as decimal digit strings, so no rounding of
- * ours can disagree with Go's. Exponents stop growing at 10000 as in Go, whatever follows. */
+/* Go's ParseFloat as a predicate. The only hard part is the range error: a finite decimal is refused when it
+ * rounds to infinity, that is when it is at least 2^1024 - 2^970. Both sides are compared as decimal digit
+ * strings, so no rounding of ours can disagree with Go's. Exponents stop growing at 10000 as in Go, whatever
+ * follows. */
 #include "expfmt/number.h"
 
 #include <strings.h>
@@ -113,7 +114,8 @@ int64_t number_whole(struct view text)
         return 0;
     }
     const char *point = memchr(text.base + mantissa, '.', i - mantissa);
-    int64_t whole = scale + (point != NULL ? point - text.base : (int64_t)i) - (int64_t)mantissa; /* digits before the point */
+    int64_t whole =
+        scale + (point != NULL ? point - text.base : (int64_t)i) - (int64_t)mantissa; /* digits before the point */
     for (size_t k = mantissa; whole > 0 && value < INT64_MAX / 10 - 1; k++) {
         if (k < i && text.base[k] == '.') {
             continue;

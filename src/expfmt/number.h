@@ -1,5 +1,5 @@
-/* Numbers as Go's strconv takes them, judged without computing them: a scrape only needs to know whether Prometheus would
- * accept the text. */
+/* Numbers as Go's strconv takes them, judged without computing them: a scrape only needs to know whether
+ * Prometheus would accept the text. */
 #ifndef KVASS_EXPFMT_NUMBER_H
 #define KVASS_EXPFMT_NUMBER_H
 
@@ -15,7 +15,8 @@ enum number_kind {
     NUMBER_NAN,
 };
 
-/* ParseFloat as the exposition parsers call it: p, P and _ are refused, which leaves decimal floats, Inf and NaN forms. */
+/* ParseFloat as the exposition parsers call it: p, P and _ are refused, which leaves decimal floats, Inf and NaN
+ * forms. */
 enum number_kind number_float_kind(struct view text);
 
 /* The integer part of a finite decimal, clamped to the ends of int64. */

@@ -1,7 +1,7 @@
-/* The parser of OpenMetrics text: one space wherever the format has a separator, no blank lines, no free comments, and # EOF at
- * the end. Prometheus has a lexer of its own for it, whose states tolerate NUL at other places than the text format's; 2.42
- * takes exemplars on counters and buckets only and no comma behind the last label, 3.x the other way round on both, and
- * quoted names. This file must never look at a byte it was not given. */
+/* The parser of OpenMetrics text: one space wherever the format has a separator, no blank lines, no free comments,
+ * and # EOF at the end. Prometheus has a lexer of its own for it, whose states tolerate NUL at other places than
+ * the text format's; 2.42 takes exemplars on counters and buckets only and no comma behind the last label, 3.x the
+ * other way round on both, and quoted names. This file must never look at a byte it was not given. */
 #include "expfmt/openmetrics.h"
 
 #include "base/utf8.h"
@@ -44,7 +44,8 @@ static int check_type(struct text_state *t, const struct cursor *c, struct view 
 
 static int check_unit(const struct cursor *c, struct view name, struct view unit, struct errctx *err)
 {
-    bool good = unit.len == 0 || (view_has_suffix(name, unit) && name.len > unit.len && name.base[name.len - unit.len - 1] == '_');
+    bool good = unit.len == 0 ||
+                (view_has_suffix(name, unit) && name.len > unit.len && name.base[name.len - unit.len - 1] == '_');
     return good ? 0 : cursor_fail(c, err, "unit not a suffix of metric");
 }
 
@@ -142,7 +143,8 @@ static int parse_label_rest(struct cursor *c, const struct label_rules *rules, s
     return rc;
 }
 
-/* A quoted string in label position (3.x). *ret_alone: it was the metric's name, and is followed by a comma or brace. */
+/* A quoted string in label position (3.x). *ret_alone: it was the metric's name, and is followed by a comma or
+ * brace. */
 static int parse_quoted_name(struct cursor *c, const struct label_rules *rules, struct sample *sample, bool *ret_alone,
                              struct errctx *err)
 {
@@ -169,8 +171,8 @@ static int parse_quoted_name(struct cursor *c, const struct label_rules *rules, 
     return 0;
 }
 
-static int parse_label(const struct text_state *t, struct cursor *c, const struct label_rules *rules, struct sample *sample,
-                       struct errctx *err)
+static int parse_label(const struct text_state *t, struct cursor *c, const struct label_rules *rules,
+                       struct sample *sample, struct errctx *err)
 {
     struct view name;
     bool alone;
@@ -185,8 +187,8 @@ static int parse_label(const struct text_state *t, struct cursor *c, const struc
 }
 
 /* Behind the opening brace, to behind the closing one. */
-static int parse_labels(const struct text_state *t, struct cursor *c, const struct label_rules *rules, struct sample *sample,
-                        struct errctx *err)
+static int parse_labels(const struct text_state *t, struct cursor *c, const struct label_rules *rules,
+                        struct sample *sample, struct errctx *err)
 {
     bool first = true, may_close = true;
     for (;;) {
@@ -300,7 +302,9 @@ static int parse_sample_rest(const struct text_state *t, struct cursor *c, struc
             return rc;
         }
         int64_t seconds = number_whole(text);
-        sample_set_time(sample, seconds > INT64_MAX / 1000 ? INT64_MAX : seconds < INT64_MIN / 1000 ? INT64_MIN : seconds * 1000);
+        sample_set_time(sample, seconds > INT64_MAX / 1000   ? INT64_MAX
+                                : seconds < INT64_MIN / 1000 ? INT64_MIN
+                                                             : seconds * 1000);
         exemplar = exemplar_follows(c);
     }
     if (exemplar != 1) {

@@ -4,7 +4,8 @@
 
 #include "expfmt/text.h"
 
-/* As text_parse_line. final: no byte will follow, so that a line which is not complete is broken (or is # EOF without LF). */
+/* As text_parse_line. final: no byte will follow, so that a line which is not complete is broken (or is # EOF
+ * without LF). */
 int openmetrics_parse_line(struct text_state *t, const char *base, size_t len, bool final, struct sample *sample,
                            struct line *ret, struct errctx *err) MUST_CHECK;
 

@@ -1,10 +1,11 @@
-/* The delimited protobuf exposition, without a protobuf library: each family is length-prefixed, and in it each Metric.
+/* The delimited protobuf exposition, without a protobuf library: each family is length-prefixed, and in it each
+ * Metric.
  *
- * A family that fits the limit for a line is judged when it has arrived whole, so the order of its fields does not matter. A
- * larger one is walked Metric by Metric as they arrive, which needs its name and type to come first, as every encoder writes
- * them. Prometheus decodes a family before it takes samples of it: when a family turns out broken or cut short, what
- * was counted of it is taken back, unless only a Metric of it is broken and the version is 3.x, which decodes those one
- * by one. */
+ * A family that fits the limit for a line is judged when it has arrived whole, so the order of its fields does not
+ * matter. A larger one is walked Metric by Metric as they arrive, which needs its name and type to come first, as
+ * every encoder writes them. Prometheus decodes a family before it takes samples of it: when a family turns out
+ * broken or cut short, what was counted of it is taken back, unless only a Metric of it is broken and the version
+ * is 3.x, which decodes those one by one. */
 #include "expfmt/protobuf.h"
 
 #include "base/utf8.h"
@@ -120,7 +121,8 @@ static int family_metric(struct counter *c, struct view message, struct errctx *
         family->native = pending->code == 0 && protobuf_metric_is_native(c, message);
     }
     if (pending->code == 0) {
-        pending->code = protobuf_metric_add(c, family->name, (enum metric_type)family->type, message, family->native, pending);
+        pending->code =
+            protobuf_metric_add(c, family->name, (enum metric_type)family->type, message, family->native, pending);
     }
     return 0;
 }
@@ -165,7 +167,8 @@ static int family_piece(struct counter *c, struct view field, struct errctx *err
     }
     if (c->protobuf.family.metrics > 0 && f.number <= FAMILY_UNIT) {
         family_take_back(c);
-        return errctx_set(err, ERR_LIMIT, "a metric family is longer than %zu bytes and has its name or type at the end",
+        return errctx_set(err, ERR_LIMIT,
+                          "a metric family is longer than %zu bytes and has its name or type at the end",
                           c->conf.line_bytes_max);
     }
     family_field(c, &f);
@@ -213,7 +216,8 @@ static int take_field(struct counter *c, struct view v, size_t *ret, struct errc
     }
     if (type == WIRE_GROUP) {
         family_take_back(c);
-        return errctx_set(err, ERR_LIMIT, "a metric family is longer than %zu bytes and holds a group", c->conf.line_bytes_max);
+        return errctx_set(err, ERR_LIMIT, "a metric family is longer than %zu bytes and holds a group",
+                          c->conf.line_bytes_max);
     }
     uint64_t body = type == WIRE_BYTES ? value : 0;
     size_t head = (size_t)n + (type == WIRE_FIXED64 ? 8 : type == WIRE_FIXED32 ? 4 : (size_t)m);

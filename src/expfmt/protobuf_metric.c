@@ -1,6 +1,7 @@
-/* From a Metric message to samples: one for plain types, count and sum and one a bucket or quantile for classic histograms and
- * summaries, one for a native histogram. Which histograms are native, and what they are checked for, differs between 2.42
- * and 3.x. A protobuf message may hold a submessage twice, which means their union; hence the walks over all of them. */
+/* From a Metric message to samples: one for plain types, count and sum and one a bucket or quantile for classic
+ * histograms and summaries, one for a native histogram. Which histograms are native, and what they are checked
+ * for, differs between 2.42 and 3.x. A protobuf message may hold a submessage twice, which means their union;
+ * hence the walks over all of them. */
 #include "expfmt/protobuf_metric.h"
 
 #include "base/utf8.h"
@@ -24,11 +25,13 @@ static const struct wire_shape_field LABEL_FIELDS[] = {FIELD(1, BYTES), FIELD(2,
 static const struct wire_shape LABEL_SHAPE = SHAPE(LABEL_FIELDS);
 static const struct wire_shape_field TIMESTAMP_FIELDS[] = {FIELD(1, VARINT), FIELD(2, VARINT)};
 static const struct wire_shape TIMESTAMP_SHAPE = SHAPE(TIMESTAMP_FIELDS);
-static const struct wire_shape_field EXEMPLAR_FIELDS[] = {SUB(1, 2, &LABEL_SHAPE), FIELD(2, FIXED64), SUB(3, 2, &TIMESTAMP_SHAPE)};
+static const struct wire_shape_field EXEMPLAR_FIELDS[] = {SUB(1, 2, &LABEL_SHAPE), FIELD(2, FIXED64),
+                                                          SUB(3, 2, &TIMESTAMP_SHAPE)};
 static const struct wire_shape EXEMPLAR_SHAPE = SHAPE(EXEMPLAR_FIELDS);
 static const struct wire_shape_field VALUE_FIELDS[] = {FIELD(1, FIXED64)};
 static const struct wire_shape VALUE_SHAPE = SHAPE(VALUE_FIELDS);
-static const struct wire_shape_field COUNTER_FIELDS[] = {FIELD(1, FIXED64), SUB(2, 2, &EXEMPLAR_SHAPE), SUB(3, 3, &TIMESTAMP_SHAPE)};
+static const struct wire_shape_field COUNTER_FIELDS[] = {FIELD(1, FIXED64), SUB(2, 2, &EXEMPLAR_SHAPE),
+                                                         SUB(3, 3, &TIMESTAMP_SHAPE)};
 static const struct wire_shape COUNTER_SHAPE = SHAPE(COUNTER_FIELDS);
 static const struct wire_shape_field QUANTILE_FIELDS[] = {FIELD(1, FIXED64), FIELD(2, FIXED64)};
 static const struct wire_shape QUANTILE_SHAPE = SHAPE(QUANTILE_FIELDS);
@@ -128,10 +131,12 @@ static int label_add(struct counter *c, struct view pair, struct errctx *err)
     struct view name = message_bytes(pair, 1), value = message_bytes(pair, 2);
     bool legacy = name_is_legacy(name, CLASS_LABEL_FIRST, CLASS_LABEL);
     if (c->conf.major == PROMETHEUS_2 ? !legacy : name.len == 0 || !utf8_is_valid(name)) {
-        return errctx_set(err, ERR_PARSE, "invalid label name: %.*s", (int)(name.len < 100 ? name.len : 100), name.base);
+        return errctx_set(err, ERR_PARSE, "invalid label name: %.*s", (int)(name.len < 100 ? name.len : 100),
+                          name.base);
     }
     if (!utf8_is_valid(value)) {
-        return errctx_set(err, ERR_PARSE, "invalid label value of label %.*s", (int)(name.len < 100 ? name.len : 100), name.base);
+        return errctx_set(err, ERR_PARSE, "invalid label value of label %.*s", (int)(name.len < 100 ? name.len : 100),
+                          name.base);
     }
     c->sample.quoted = c->sample.quoted || !legacy;
     sample_add_label(&c->sample, name, value);
@@ -271,14 +276,16 @@ static struct side side_read(struct view message, int32_t span)
 static const char *side_problem(const struct side *s, bool is_float)
 {
     if (s->spanned != (is_float ? s->counts : s->deltas)) {
-        return "spans need a different number of buckets than there are: histogram spans specify different number of buckets than "
+        return "spans need a different number of buckets than there are: histogram spans specify different number of "
+               "buckets than "
                "provided";
     }
     if (s->offset_negative) {
         return "span has a negative offset: histogram has a span whose offset is negative";
     }
-    return !is_float && s->bucket_negative ? "bucket count is negative: histogram has a bucket whose observation count is negative"
-                                           : NULL;
+    return !is_float && s->bucket_negative
+               ? "bucket count is negative: histogram has a bucket whose observation count is negative"
+               : NULL;
 }
 
 /* What the storage refuses. */
@@ -294,10 +301,14 @@ static int native_check(const struct counter *c, struct view message, struct err
     } else if (problem == NULL && !is_float) {
         bool exact = c->conf.major >= PROMETHEUS_3 && !isnan(wire_double(sub_value(message, 7, 2)));
         seen += c->conf.major >= PROMETHEUS_3 ? sub_value(message, 7, 7) : 0;
-        problem = exact ? (seen != count ? "histogram's observation count should equal the number of observations found in the buckets" : NULL)
-                        : (seen > count ? "histogram's observation count should be at least the number of observations found in the "
-                                          "buckets"
-                                        : NULL);
+        problem =
+            exact ? (seen != count
+                         ? "histogram's observation count should equal the number of observations found in the buckets"
+                         : NULL)
+                  : (seen > count
+                         ? "histogram's observation count should be at least the number of observations found in the "
+                           "buckets"
+                         : NULL);
     }
     return problem == NULL ? 0 : errctx_set(err, ERR_INVALID, "%s", problem);
 }
@@ -345,11 +356,13 @@ static int histogram_add(struct counter *c, struct view name, enum metric_type t
         return classic_add(c, name, bare, message, err);
     }
     int rc = native_add(c, name, message, err);
-    return rc == 0 && modern && c->conf.always_classic && bucket_count(message) > 0 ? classic_add(c, name, bare, message, err) : rc;
+    return rc == 0 && modern && c->conf.always_classic && bucket_count(message) > 0
+               ? classic_add(c, name, bare, message, err)
+               : rc;
 }
 
-int protobuf_metric_add(struct counter *c, struct view family_name, enum metric_type type, struct view message, bool native,
-                        struct errctx *err)
+int protobuf_metric_add(struct counter *c, struct view family_name, enum metric_type type, struct view message,
+                        bool native, struct errctx *err)
 {
     int rc = labels_fill(c, family_name, message, err);
     if (rc != 0) {

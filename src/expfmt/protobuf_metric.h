@@ -17,8 +17,8 @@ enum metric_type {
 extern const struct wire_shape METRIC_SHAPE;
 
 /* message fits METRIC_SHAPE. *native: whether the family's first metric is a native histogram (2.x); ignored by 3.x. */
-int protobuf_metric_add(struct counter *c, struct view family_name, enum metric_type type, struct view message, bool native,
-                        struct errctx *err) MUST_CHECK;
+int protobuf_metric_add(struct counter *c, struct view family_name, enum metric_type type, struct view message,
+                        bool native, struct errctx *err) MUST_CHECK;
 
 /* The test for a native histogram of the configured version. */
 bool protobuf_metric_is_native(const struct counter *c, struct view message);

@@ -1,4 +1,5 @@
-/* The pieces of one sample line. The array of labels is kept from line to line: after the first few lines nothing allocates. */
+/* The pieces of one sample line. The array of labels is kept from line to line: after the first few lines nothing
+ * allocates. */
 #include "expfmt/sample.h"
 
 #include "base/mem.h"

@@ -21,7 +21,8 @@ struct sample {
     bool stale;        /* a stale marker (protobuf): free of sample_limit */
 };
 
-/* Notes an explicit timestamp: one before 2020 or after 2100 is outside what a Prometheus with a working clock stores. */
+/* Notes an explicit timestamp: one before 2020 or after 2100 is outside what a Prometheus with a working clock
+ * stores. */
 void sample_set_time(struct sample *s, int64_t time_ms);
 
 void sample_reset(struct sample *s);

@@ -1,4 +1,5 @@
-/* Which scanner this machine can run: asked once of the processor, no build-time choice, so one package serves all machines. */
+/* Which scanner this machine can run: asked once of the processor, no build-time choice, so one package serves all
+ * machines. */
 #include "expfmt/scan.h"
 
 #include "expfmt/number.h"
@@ -6,8 +7,8 @@
 #if defined(__x86_64__)
 static bool has_avx512(void)
 {
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2") &&
-           __builtin_cpu_supports("pclmul");
+    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul");
 }
 
 static bool has_avx2(void)

@@ -1,5 +1,6 @@
-/* The fast scanner of the text format: takes whole lines of the usual shape, 64 bytes a step, and stops before the first line it
- * does not recognise, which is then for the careful parser. It never judges a line differently than that parser would. */
+/* The fast scanner of the text format: takes whole lines of the usual shape, 64 bytes a step, and stops before the
+ * first line it does not recognise, which is then for the careful parser. It never judges a line differently than
+ * that parser would. */
 #ifndef KVASS_EXPFMT_SCAN_H
 #define KVASS_EXPFMT_SCAN_H
 

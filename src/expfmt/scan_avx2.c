@@ -30,7 +30,8 @@ SCAN_FN uint64_t equals(struct halves v, char ch)
 SCAN_FN uint64_t at_most(struct halves v, char ch)
 {
     __m256i x = _mm256_set1_epi8(ch);
-    return mask_of(_mm256_cmpeq_epi8(_mm256_min_epu8(v.low, x), v.low), _mm256_cmpeq_epi8(_mm256_min_epu8(v.high, x), v.high));
+    return mask_of(_mm256_cmpeq_epi8(_mm256_min_epu8(v.low, x), v.low),
+                   _mm256_cmpeq_epi8(_mm256_min_epu8(v.high, x), v.high));
 }
 
 SCAN_FN struct masks_count block_count(const char *p)
@@ -57,7 +58,8 @@ SCAN_FN __m256i classes_half(__m256i v)
 SCAN_FN uint64_t class_is(struct halves c, int mask)
 {
     __m256i x = _mm256_set1_epi8((char)mask), zero = _mm256_setzero_si256();
-    return ~mask_of(_mm256_cmpeq_epi8(_mm256_and_si256(c.low, x), zero), _mm256_cmpeq_epi8(_mm256_and_si256(c.high, x), zero));
+    return ~mask_of(_mm256_cmpeq_epi8(_mm256_and_si256(c.low, x), zero),
+                    _mm256_cmpeq_epi8(_mm256_and_si256(c.high, x), zero));
 }
 
 SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)

@@ -1,15 +1,17 @@
-/* The scanner's arithmetic, on masks of 64 bits: bit i stands for byte i of a step. Included once per instruction set by files
- * that define SCAN_FN (how functions are declared), block_count() and block_strict() (bytes to masks).
+/* The scanner's arithmetic, on masks of 64 bits: bit i stands for byte i of a step. Included once per instruction
+ * set by files that define SCAN_FN (how functions are declared), block_count() and block_strict() (bytes to
+ * masks).
  *
- * How it works. Positions of quotes give, by a prefix xor, which bytes are inside label values; positions of braces in the same
- * way which are between them; adding the space behind a name to the mask of bytes that are no line feed carries a one through
- * the run up to the line's end, which gives the value. With the regions known, every rule of the grammar is a statement on a
- * byte and the one before it ("behind '=' comes a quote"), or on where a run of digits ends, and a violation is a bit in `bad`.
- * Lines that end before the first bad bit are good; the line with the bad bit goes the careful way, whether it is wrong or
- * merely unusual. Arithmetic runs from low bits to high, so nothing before a bad bit is affected by it.
+ * How it works. Positions of quotes give, by a prefix xor, which bytes are inside label values; positions of
+ * braces in the same way which are between them; adding the space behind a name to the mask of bytes that are no
+ * line feed carries a one through the run up to the line's end, which gives the value. With the regions known,
+ * every rule of the grammar is a statement on a byte and the one before it ("behind '=' comes a quote"), or on
+ * where a run of digits ends, and a violation is a bit in `bad`. Lines that end before the first bad bit are good;
+ * the line with the bad bit goes the careful way, whether it is wrong or merely unusual. Arithmetic runs from low
+ * bits to high, so nothing before a bad bit is affected by it.
  *
- * A step covers 64 bytes but moves on by 63: bit 0 is the last byte of the step before, so that "the byte before" needs no
- * carry; it was judged already and is masked out of `bad`. */
+ * A step covers 64 bytes but moves on by 63: bit 0 is the last byte of the step before, so that "the byte before"
+ * needs no carry; it was judged already and is masked out of `bad`. */
 #include "expfmt/scan_masks.h"
 
 #define STEP 63
@@ -23,7 +25,8 @@ SCAN_FN uint64_t prefix_xor(uint64_t x)
     }
     return x;
 #else
-    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)x), _mm_set1_epi8((char)0xff), 0));
+    return (uint64_t)_mm_cvtsi128_si64(
+        _mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)x), _mm_set1_epi8((char)0xff), 0));
 #endif
 }
 
@@ -73,8 +76,8 @@ struct count_state {
 };
 
 /* One step of counting. Returns the mask of bad bits; *samples: line feeds that end a sample line. */
-SCAN_FN uint64_t count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments, uint64_t *samples,
-                            uint64_t *starts)
+SCAN_FN uint64_t count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
+                            uint64_t *samples, uint64_t *starts)
 {
     uint64_t begins = m->lf << 1, no_lf = ~m->lf;
     uint64_t comment = no_lf & ~(no_lf + (begins & m->hash) + (st->in_comment & no_lf & 1));
@@ -134,11 +137,13 @@ SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int
     uint64_t quote = m->quote[i] & ~escaped;
     uint64_t string = prefix_xor(quote) ^ st->in_string; /* from the opening quote to before the closing one */
     uint64_t outside = ~(string | quote);
-    uint64_t braces = prefix_xor((m->brace_open[i] | m->brace_close[i]) & outside) ^ st->in_braces; /* from { to before } */
+    uint64_t braces =
+        prefix_xor((m->brace_open[i] | m->brace_close[i]) & outside) ^ st->in_braces; /* from { to before } */
     uint64_t space = m->space[i] & outside;
     uint64_t value = (~lf & ~(~lf + space + (st->in_value & ~lf))) | space;
     uint64_t dot = m->dot[i] & value;
-    uint64_t sum = (dot << 1 & digit) + digit + (st->in_fraction & digit); /* a carry runs through the digits behind a dot */
+    uint64_t sum =
+        (dot << 1 & digit) + digit + (st->in_fraction & digit); /* a carry runs through the digits behind a dot */
     uint64_t fraction = digit & ~sum;
     m->quote[i] = quote;
     m->string[i] = string;
@@ -153,8 +158,8 @@ SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int
 
 #define LANE(array) (*(const lanes *)(const void *)(array))
 
-/* Behind a name (or braces) one space; then digits with at most one point between them. What has letters, signs or a second
- * space goes to the number check, as `complex`. */
+/* Behind a name (or braces) one space; then digits with at most one point between them. What has letters, signs or
+ * a second space goes to the number check, as `complex`. */
 SCAN_FN void value_rules(struct masks_strict *m)
 {
     const lanes not_first = ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
@@ -173,7 +178,8 @@ SCAN_FN void value_rules(struct masks_strict *m)
 /* All rules that look at a byte and the one before it. */
 SCAN_FN void strict_rules(struct masks_strict *m)
 {
-    lanes string = LANE(m->string), quote = LANE(m->quote), braces = LANE(m->braces), value = LANE(m->value), lf = LANE(m->lf);
+    lanes string = LANE(m->string), quote = LANE(m->quote), braces = LANE(m->braces), value = LANE(m->value),
+          lf = LANE(m->lf);
     lanes outside = ~(string | quote), text = outside & ~value & ~lf;
     lanes opening = quote & string, closing = quote & ~string;
     lanes open = LANE(m->brace_open) & outside, close = LANE(m->brace_close) & outside;
@@ -233,8 +239,9 @@ struct strict_open {
 };
 
 #if defined(SCAN_COMPRESS)
-/* With a compress instruction the label names of a line, each with its '=', are gathered into one string. Lines of a family have the
- * same names in the same order, so that string mostly equals the one of the line before, which was checked already. */
+/* With a compress instruction the label names of a line, each with its '=', are gathered into one string. Lines of
+ * a family have the same names in the same order, so that string mostly equals the one of the line before, which
+ * was checked already. */
 SCAN_FN bool names_are_unique(struct scan *s, struct strict_open *open, const char *names, size_t len)
 {
     const char *end = names + len;
@@ -270,8 +277,10 @@ SCAN_FN bool names_make_room(struct strict_open *open)
     return true;
 }
 
-/* Gathers the names of a step. The loads of the check should come well after these stores, so it is a step of its own. */
-SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good, const char *block)
+/* Gathers the names of a step. The loads of the check should come well after these stores, so it is a step of its
+ * own. */
+SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
+                             const char *block)
 {
     uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
     size_t begin = open->names_end;
@@ -280,10 +289,10 @@ SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict
     return begin;
 }
 
-/* Looks for label names that occur twice in lines that end in a step, whose names were gathered from `begin` on. Returns the bit of
- * the first such line's end, or 0. */
-SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
-                              const char *block, size_t begin)
+/* Looks for label names that occur twice in lines that end in a step, whose names were gathered from `begin` on.
+ * Returns the bit of the first such line's end, or 0. */
+SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i,
+                              uint64_t good, const char *block, size_t begin)
 {
     uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
     (void)block;
@@ -306,7 +315,8 @@ SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const st
 }
 
 #else
-SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good, const char *block)
+SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
+                             const char *block)
 {
     (void)open;
     (void)m;
@@ -316,9 +326,10 @@ SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict
     return 0;
 }
 
-/* Looks for label names that occur twice in a line, in bytes before the first bad bit. Returns the bit of a suspect, or 0. */
-SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
-                              const char *block, size_t begin)
+/* Looks for label names that occur twice in a line, in bytes before the first bad bit. Returns the bit of a
+ * suspect, or 0. */
+SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i,
+                              uint64_t good, const char *block, size_t begin)
 {
     uint64_t starts = m->label_starts[i] & good, ends = m->label_ends[i] & good;
     (void)begin;
@@ -344,9 +355,10 @@ SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const st
 }
 #endif
 
-/* Checks the values that hold more than digits and a point, of lines that end in this step. Returns the bit of the first line
- * end whose value is not taken, or 0. */
-SCAN_FN uint64_t values_check(struct strict_open *open, uint64_t spaces, uint64_t complex, uint64_t lf, const char *block)
+/* Checks the values that hold more than digits and a point, of lines that end in this step. Returns the bit of the
+ * first line end whose value is not taken, or 0. */
+SCAN_FN uint64_t values_check(struct strict_open *open, uint64_t spaces, uint64_t complex, uint64_t lf,
+                              const char *block)
 {
     if ((complex | open->complex) == 0) {
         lf = 0; /* plain numbers only */
@@ -374,7 +386,8 @@ SCAN_FN uint64_t values_check(struct strict_open *open, uint64_t spaces, uint64_
 }
 
 /* Accounts for one step. False when it holds a line the scanner does not take. */
-SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, size_t at, size_t *begin)
+SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, size_t at,
+                            size_t *begin)
 {
     const uint64_t not_first = ~UINT64_C(1);
     const char *block = open->base + at - 1;
@@ -395,9 +408,10 @@ SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const stru
     return bad == 0;
 }
 
-/* Eight steps without a bad bit, and with plain numbers only. False when a label name may occur twice: nothing is accounted for
- * then but lines before, and *begin is theirs. */
-SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const struct masks_strict *m, size_t at, size_t *begin)
+/* Eight steps without a bad bit, and with plain numbers only. False when a label name may occur twice: nothing is
+ * accounted for then but lines before, and *begin is theirs. */
+SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const struct masks_strict *m, size_t at,
+                                size_t *begin)
 {
     const uint64_t not_first = ~UINT64_C(1);
     size_t gathered[LANES];

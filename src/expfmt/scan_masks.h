@@ -39,13 +39,14 @@ struct masks_strict {
 #define CLASS_DOT 64
 #define CLASS_LETTERS (CLASS_LETTER_1 | CLASS_LETTER_2)
 
-#define CLASS_LOW_HALF                                                                                                             \
-    CLASS_DIGIT | CLASS_LETTER_2, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS,           \
-        CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS,        \
-        CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_LETTERS | CLASS_COLON, CLASS_LETTER_1 | CLASS_SIGN,        \
-        CLASS_LETTER_1, CLASS_LETTER_1 | CLASS_SIGN, CLASS_LETTER_1 | CLASS_DOT, CLASS_LETTER_1 | CLASS_UNDERSCORE
-#define CLASS_HIGH_HALF                                                                                                            \
-    0, 0, CLASS_SIGN | CLASS_DOT, CLASS_DIGIT | CLASS_COLON, CLASS_LETTER_1, CLASS_LETTER_2 | CLASS_UNDERSCORE, CLASS_LETTER_1,     \
-        CLASS_LETTER_2, 0, 0, 0, 0, 0, 0, 0, 0
+#define CLASS_LOW_HALF                                                                                                 \
+    CLASS_DIGIT | CLASS_LETTER_2, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS,                            \
+        CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS,                         \
+        CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS, CLASS_DIGIT | CLASS_LETTERS,                         \
+        CLASS_DIGIT | CLASS_LETTERS, CLASS_LETTERS | CLASS_COLON, CLASS_LETTER_1 | CLASS_SIGN, CLASS_LETTER_1,         \
+        CLASS_LETTER_1 | CLASS_SIGN, CLASS_LETTER_1 | CLASS_DOT, CLASS_LETTER_1 | CLASS_UNDERSCORE
+#define CLASS_HIGH_HALF                                                                                                \
+    0, 0, CLASS_SIGN | CLASS_DOT, CLASS_DIGIT | CLASS_COLON, CLASS_LETTER_1, CLASS_LETTER_2 | CLASS_UNDERSCORE,        \
+        CLASS_LETTER_1, CLASS_LETTER_2, 0, 0, 0, 0, 0, 0, 0, 0
 
 #endif

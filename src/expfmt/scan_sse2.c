@@ -1,4 +1,5 @@
-/* Counting for any x86-64: a step is four registers. Strict scanning would gain nothing over the careful parser here. */
+/* Counting for any x86-64: a step is four registers. Strict scanning would gain nothing over the careful parser
+ * here. */
 #if defined(__x86_64__)
 #define SCAN_TARGET
 #define SCAN_FN static inline __attribute__((always_inline))
@@ -13,7 +14,8 @@ struct quarters {
 SCAN_FN struct quarters load(const char *p)
 {
     const __m128i *q = (const __m128i *)(const void *)p;
-    return (struct quarters){{_mm_loadu_si128(q), _mm_loadu_si128(q + 1), _mm_loadu_si128(q + 2), _mm_loadu_si128(q + 3)}};
+    return (struct quarters){
+        {_mm_loadu_si128(q), _mm_loadu_si128(q + 1), _mm_loadu_si128(q + 2), _mm_loadu_si128(q + 3)}};
 }
 
 SCAN_FN uint64_t equals(const struct quarters *q, char ch)

@@ -1,9 +1,11 @@
-/* From a parsed sample to a counted series, in Prometheus' order: attach the target's labels, relabel, check names, check label
- * limits, check for duplicate label names (which its storage does, once sample_limit is not used up).
+/* From a parsed sample to a counted series, in Prometheus' order: attach the target's labels, relabel, check
+ * names, check label limits, check for duplicate label names (which its storage does, once sample_limit is not
+ * used up).
  *
- * Most bodies need none of that: without rules and label limits a sample counts as it is, and only the rare line that could be
- * refused later (a name that is none, a duplicate label) goes the long way. The long way builds the label set in an arena that
- * is reset for each sample. Errors carry Prometheus' own words, since they end up in a target's lastError. */
+ * Most bodies need none of that: without rules and label limits a sample counts as it is, and only the rare line
+ * that could be refused later (a name that is none, a duplicate label) goes the long way. The long way builds the
+ * label set in an arena that is reset for each sample. Errors carry Prometheus' own words, since they end up in a
+ * target's lastError. */
 #include "base/utf8.h"
 #include "expfmt/cursor.h"
 #include "expfmt/merge.h"
@@ -98,15 +100,16 @@ static int check_length(const struct counter *c, struct view metric, const struc
     uint64_t name_max = c->conf.label_name_length_limit, value_max = c->conf.label_value_length_limit;
     if (name_max != 0 && l->name.len > name_max) {
         return errctx_set(err, ERR_INVALID,
-                          "label_name_length_limit exceeded (metric: %.*s, label name: %.*s, length: %zu, limit: %llu)", cut(metric),
-                          metric.base, cut(l->name), l->name.base, l->name.len, (unsigned long long)name_max);
+                          "label_name_length_limit exceeded (metric: %.*s, label name: %.*s, length: %zu, limit: %llu)",
+                          cut(metric), metric.base, cut(l->name), l->name.base, l->name.len,
+                          (unsigned long long)name_max);
     }
     if (value_max != 0 && l->value.len > value_max) {
-        return errctx_set(
-            err, ERR_INVALID,
-            "label_value_length_limit exceeded (metric: %.*s, label name: %.*s, value: \"%.*s\", length: %zu, limit: %llu)",
-            cut(metric), metric.base, cut(l->name), l->name.base, cut(l->value), l->value.base, l->value.len,
-            (unsigned long long)value_max);
+        return errctx_set(err, ERR_INVALID,
+                          "label_value_length_limit exceeded (metric: %.*s, label name: %.*s, value: \"%.*s\", length: "
+                          "%zu, limit: %llu)",
+                          cut(metric), metric.base, cut(l->name), l->name.base, cut(l->value), l->value.base,
+                          l->value.len, (unsigned long long)value_max);
     }
     return 0;
 }
@@ -138,8 +141,8 @@ static void series_count(struct counter *c, const struct sample *sample, struct 
     }
 }
 
-/* The storage refuses duplicate label names, if the sample gets that far: sample_limit and the bounds of its timestamp are
- * checked before. (Bounds move with the clock; only what is out of them at all times is known here.) */
+/* The storage refuses duplicate label names, if the sample gets that far: sample_limit and the bounds of its
+ * timestamp are checked before. (Bounds move with the clock; only what is out of them at all times is known here.) */
 static bool is_appended(const struct counter *c, const struct sample *sample)
 {
     if (sample->unstorable && !c->conf.ignore_timestamps) {
@@ -167,7 +170,8 @@ static int series_add_set(struct counter *c, const struct sample *sample, struct
     }
     if (c->duplicate_count > 0 && is_appended(c, sample)) {
         struct view duplicate = c->duplicates[0].label.name;
-        return errctx_set(err, ERR_INVALID, "label name \"%.*s\" is not unique: invalid sample", cut(duplicate), duplicate.base);
+        return errctx_set(err, ERR_INVALID, "label name \"%.*s\" is not unique: invalid sample", cut(duplicate),
+                          duplicate.base);
     }
     series_count(c, sample, family);
     return 0;
@@ -176,7 +180,8 @@ static int series_add_set(struct counter *c, const struct sample *sample, struct
 /* Nothing about the names could be refused: they are legacy names, and no two are equal. */
 static bool sample_is_plain(const struct sample *sample)
 {
-    if (sample->quoted || sample->label_count > PLAIN_LABELS_MAX || !cursor_is(sample->name.base[0], CLASS_METRIC_FIRST)) {
+    if (sample->quoted || sample->label_count > PLAIN_LABELS_MAX ||
+        !cursor_is(sample->name.base[0], CLASS_METRIC_FIRST)) {
         return false;
     }
     for (size_t i = 0; i < sample->label_count; i++) {

@@ -1,9 +1,9 @@
-/* The careful parser of the text format: one line, byte by byte, with every oddity of Prometheus' lexer. It decides what the
- * fast scanner (scan.c) does not recognise, and what relabelling needs taken apart.
+/* The careful parser of the text format: one line, byte by byte, with every oddity of Prometheus' lexer. It
+ * decides what the fast scanner (scan.c) does not recognise, and what relabelling needs taken apart.
  *
- * Prometheus' lexer is a DFA with states; where it tolerates NUL bytes depends on the state in which it looks ahead, which is
- * why NULs are skipped at some places and fatal at others. 3.x adds quoted names. This file must never look at a byte it was
- * not given, nor keep one. */
+ * Prometheus' lexer is a DFA with states; where it tolerates NUL bytes depends on the state in which it looks
+ * ahead, which is why NULs are skipped at some places and fatal at others. 3.x adds quoted names. This file must
+ * never look at a byte it was not given, nor keep one. */
 #include "expfmt/text.h"
 
 #include "expfmt/cursor.h"
@@ -250,7 +250,8 @@ static int parse_timestamp(struct cursor *c, struct sample *sample, struct errct
         return ERR_AGAIN;
     }
     if (*c->p != '\n') {
-        return cursor_fail(c, err, text.len > 0 ? "expected next entry after timestamp" : "expected timestamp or new record");
+        return cursor_fail(c, err,
+                           text.len > 0 ? "expected next entry after timestamp" : "expected timestamp or new record");
     }
     c->p++;
     return 0;

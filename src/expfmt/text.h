@@ -22,7 +22,8 @@ struct text_state {
     enum sample_type type; /* of the last TYPE line */
 };
 
-/* Parses the line at base. ERR_AGAIN when it is not complete yet, ERR_PARSE with a message. A sample line fills *sample. */
+/* Parses the line at base. ERR_AGAIN when it is not complete yet, ERR_PARSE with a message. A sample line fills
+ * *sample. */
 int text_parse_line(struct text_state *t, const char *base, size_t len, struct sample *sample, struct line *ret,
                     struct errctx *err) MUST_CHECK;
 

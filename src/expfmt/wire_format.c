@@ -1,5 +1,5 @@
-/* Protobuf's wire format, read in place. Accepts and refuses what the generated Go decoders do: varints of at most ten bytes,
- * known fields only with their own wire type, unknown fields of every type skipped, groups included. */
+/* Protobuf's wire format, read in place. Accepts and refuses what the generated Go decoders do: varints of at most
+ * ten bytes, known fields only with their own wire type, unknown fields of every type skipped, groups included. */
 #include "expfmt/wire_format.h"
 
 #define GROUP_DEPTH_MAX 64
@@ -149,7 +149,8 @@ bool wire_fits(struct view message, const struct wire_shape *shape, int major)
         if ((known->types & (1u << f.type)) == 0) {
             return false;
         }
-        if (f.type == WIRE_BYTES && !(known->sub != NULL ? wire_fits(f.bytes, known->sub, major) : packed_fit(known, f.bytes))) {
+        if (f.type == WIRE_BYTES &&
+            !(known->sub != NULL ? wire_fits(f.bytes, known->sub, major) : packed_fit(known, f.bytes))) {
             return false;
         }
     }

@@ -15,8 +15,8 @@ struct outcome {
     char msg[ERRCTX_MSG_MAX];
 };
 
-/* Pieces of pseudo-random length below `piece_max`; 0: the whole at once. Every piece is a block of its own on the heap, so that a
- * sanitizer sees reads beyond it. */
+/* Pieces of pseudo-random length below `piece_max`; 0: the whole at once. Every piece is a block of its own on the
+ * heap, so that a sanitizer sees reads beyond it. */
 static inline struct outcome outcome_of(struct counter *c, enum exposition_format format, const struct labels *target,
                                         const uint8_t *data, size_t size, unsigned piece_max)
 {

@@ -1,5 +1,5 @@
-/* The decoders: every split of the input gives the same output and verdict, and a decoder can be used again after a reset.
- * First byte: the encoding. */
+/* The decoders: every split of the input gives the same output and verdict, and a decoder can be used again after
+ * a reset. First byte: the encoding. */
 #include "base/hash.h"
 #include "base/invariant.h"
 #include "base/mem.h"

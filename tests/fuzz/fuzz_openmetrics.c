@@ -1,5 +1,5 @@
-/* OpenMetrics text: every split agrees with the whole, in both versions; so does the count with a label set built for each
- * sample. First byte: the version. */
+/* OpenMetrics text: every split agrees with the whole, in both versions; so does the count with a label set built
+ * for each sample. First byte: the version. */
 #include "fuzz_counter.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct label items[] = {{VIEW("job"), VIEW("j")}, {VIEW("instance"), VIEW("i")}, {VIEW("x"), VIEW("t")}};
         target = labels_make(items, 3);
         for (int i = 0; i < 2; i++) {
-            struct counter_conf conf = {.mode = COUNT_STRICT, .major = i == 0 ? PROMETHEUS_2 : PROMETHEUS_3, .utf8_names = i == 1};
+            struct counter_conf conf = {
+                .mode = COUNT_STRICT, .major = i == 0 ? PROMETHEUS_2 : PROMETHEUS_3, .utf8_names = i == 1};
             counters[i] = counter_new(&conf);
             conf.label_limit = 1000000;
             with_sets[i] = counter_new(&conf);

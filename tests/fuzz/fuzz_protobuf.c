@@ -1,5 +1,5 @@
-/* Delimited protobuf: every split agrees with the whole, and families walked piece by piece (those beyond the limit for a line)
- * with families judged as a whole. First byte: version and settings. */
+/* Delimited protobuf: every split agrees with the whole, and families walked piece by piece (those beyond the
+ * limit for a line) with families judged as a whole. First byte: version and settings. */
 #include "fuzz_counter.h"
 
 #define SMALL_BYTES 40

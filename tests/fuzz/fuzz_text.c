@@ -1,6 +1,6 @@
-/* The text format: every scanner agrees with the careful parser, every split with the whole, and what strict counting accepts
- * fast counting counts alike. First byte: which version, and how the body is wrapped so that the scanners see the input in
- * the middle of usual lines. */
+/* The text format: every scanner agrees with the careful parser, every split with the whole, and what strict
+ * counting accepts fast counting counts alike. First byte: which version, and how the body is wrapped so that the
+ * scanners see the input in the middle of usual lines. */
 #include "fuzz_counter.h"
 
 #define WAYS_MAX 8
@@ -16,7 +16,8 @@ static struct labels *target;
 
 static void way_add(enum prometheus_major major, enum count_mode mode, size_t at, scan_fn *scan_with, bool by_family)
 {
-    struct counter_conf conf = {.mode = mode, .major = major, .utf8_names = major == PROMETHEUS_3, .by_family = by_family};
+    struct counter_conf conf = {
+        .mode = mode, .major = major, .utf8_names = major == PROMETHEUS_3, .by_family = by_family};
     ways[major - PROMETHEUS_2][at] = (struct way){counter_new(&conf), mode == COUNT_STRICT};
     counter_set_scan(ways[major - PROMETHEUS_2][at].counter, scan_with);
 }
@@ -63,9 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char before[] = "first_total{a=\"b\"} 1\n";
-    static const char after[] = "\nlast_seconds_bucket{le=\"0.5\",code=\"200\",method=\"GET\"} 123.5\n"
-                                "last_seconds_bucket{le=\"+Inf\",code=\"200\",method=\"GET\"} 1.5e+09 1395066363000\n"
-                                "last_seconds_count{code=\"200\",method=\"GET\",path=\"/a/rather/long/path/to/have/some/bytes\"} 124\nx 1";
+    static const char after[] =
+        "\nlast_seconds_bucket{le=\"0.5\",code=\"200\",method=\"GET\"} 123.5\n"
+        "last_seconds_bucket{le=\"+Inf\",code=\"200\",method=\"GET\"} 1.5e+09 1395066363000\n"
+        "last_seconds_count{code=\"200\",method=\"GET\",path=\"/a/rather/long/path/to/have/some/bytes\"} 124\nx 1";
     if (way_count == 0) {
         setup();
     }

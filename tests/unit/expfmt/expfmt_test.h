@@ -43,7 +43,8 @@ struct count {
     char msg[ERRCTX_MSG_MAX];
 };
 
-/* The body in two pieces, [0, split) and the rest; split = SIZE_MAX: byte by byte. The last piece ends at a guard page. */
+/* The body in two pieces, [0, split) and the rest; split = SIZE_MAX: byte by byte. The last piece ends at a guard
+ * page. */
 static inline struct count count_split(struct counter *c, enum exposition_format format, const struct labels *target,
                                        const char *body, size_t len, size_t split)
 {
@@ -72,13 +73,14 @@ static inline void assert_count(const struct count *got, const struct count *wan
 {
     if (got->code != want->code || got->scraped != want->scraped || got->series != want->series) {
         fail_msg("body '%s': got %d %lu %lu (%s), want %d %lu %lu", body, got->code, (unsigned long)got->scraped,
-                 (unsigned long)got->series, got->msg, want->code, (unsigned long)want->scraped, (unsigned long)want->series);
+                 (unsigned long)got->series, got->msg, want->code, (unsigned long)want->scraped,
+                 (unsigned long)want->series);
     }
 }
 
 /* The whole, every split in two, and byte by byte: all the same. */
-static inline struct count count_all_splits(struct counter *c, enum exposition_format format, const struct labels *target,
-                                            const char *body, size_t len)
+static inline struct count count_all_splits(struct counter *c, enum exposition_format format,
+                                            const struct labels *target, const char *body, size_t len)
 {
     struct count want = count_split(c, format, target, body, len, len);
     for (size_t split = 1; split < len; split++) {

@@ -198,8 +198,12 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gzip),        cmocka_unit_test(test_zstd),           cmocka_unit_test(test_gzip_corruption),
-        cmocka_unit_test(test_zstd_window), cmocka_unit_test(test_callback_stops), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_zstd),
+        cmocka_unit_test(test_gzip_corruption),
+        cmocka_unit_test(test_zstd_window),
+        cmocka_unit_test(test_callback_stops),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

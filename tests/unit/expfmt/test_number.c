@@ -12,16 +12,44 @@ struct row {
 static void test_floats(void **state)
 {
     static const struct row rows[] = {
-        {"0", NUMBER_FINITE},        {"-0", NUMBER_FINITE},      {"+1", NUMBER_FINITE},       {".5", NUMBER_FINITE},
-        {"5.", NUMBER_FINITE},       {"1e3", NUMBER_FINITE},     {"1E-3", NUMBER_FINITE},     {"1e+400", NUMBER_RANGE},
-        {"1e400", NUMBER_RANGE},     {"-1e400", NUMBER_RANGE},   {"1e-400", NUMBER_FINITE},   {"0e99999", NUMBER_FINITE},
-        {"1e99999999999", NUMBER_RANGE}, {"0.0000e9999999", NUMBER_FINITE}, {"Inf", NUMBER_INFINITE}, {"-infinity", NUMBER_INFINITE},
-        {"+INF", NUMBER_INFINITE},   {"infinit", NUMBER_BAD},    {"nan", NUMBER_NAN},         {"NaN", NUMBER_NAN},
-        {"+nan", NUMBER_BAD},        {"-NaN", NUMBER_BAD},       {"", NUMBER_BAD},            {"+", NUMBER_BAD},
-        {".", NUMBER_BAD},           {"-.e1", NUMBER_BAD},       {"1e", NUMBER_BAD},          {"1e+", NUMBER_BAD},
-        {"1e1.5", NUMBER_BAD},       {"1.2.3", NUMBER_BAD},      {"0x10", NUMBER_BAD},        {"1_0", NUMBER_BAD},
-        {"1 ", NUMBER_BAD},          {"1.7976931348623157e308", NUMBER_FINITE}, {"1.7976931348623158e308", NUMBER_FINITE},
-        {"1.7976931348623159e308", NUMBER_RANGE}, {"179769313486231570000e288", NUMBER_FINITE}, {"0.00017976931348623159e312", NUMBER_RANGE},
+        {"0", NUMBER_FINITE},
+        {"-0", NUMBER_FINITE},
+        {"+1", NUMBER_FINITE},
+        {".5", NUMBER_FINITE},
+        {"5.", NUMBER_FINITE},
+        {"1e3", NUMBER_FINITE},
+        {"1E-3", NUMBER_FINITE},
+        {"1e+400", NUMBER_RANGE},
+        {"1e400", NUMBER_RANGE},
+        {"-1e400", NUMBER_RANGE},
+        {"1e-400", NUMBER_FINITE},
+        {"0e99999", NUMBER_FINITE},
+        {"1e99999999999", NUMBER_RANGE},
+        {"0.0000e9999999", NUMBER_FINITE},
+        {"Inf", NUMBER_INFINITE},
+        {"-infinity", NUMBER_INFINITE},
+        {"+INF", NUMBER_INFINITE},
+        {"infinit", NUMBER_BAD},
+        {"nan", NUMBER_NAN},
+        {"NaN", NUMBER_NAN},
+        {"+nan", NUMBER_BAD},
+        {"-NaN", NUMBER_BAD},
+        {"", NUMBER_BAD},
+        {"+", NUMBER_BAD},
+        {".", NUMBER_BAD},
+        {"-.e1", NUMBER_BAD},
+        {"1e", NUMBER_BAD},
+        {"1e+", NUMBER_BAD},
+        {"1e1.5", NUMBER_BAD},
+        {"1.2.3", NUMBER_BAD},
+        {"0x10", NUMBER_BAD},
+        {"1_0", NUMBER_BAD},
+        {"1 ", NUMBER_BAD},
+        {"1.7976931348623157e308", NUMBER_FINITE},
+        {"1.7976931348623158e308", NUMBER_FINITE},
+        {"1.7976931348623159e308", NUMBER_RANGE},
+        {"179769313486231570000e288", NUMBER_FINITE},
+        {"0.00017976931348623159e312", NUMBER_RANGE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -123,7 +151,8 @@ static void test_float_text(void **state)
     assert_true(view_is(float_text_normalise(VIEW("+.50"), buf), "0.5"));
     assert_true(view_is(float_text_normalise(VIEW("1e6"), buf), "1e+06"));
     assert_true(view_is(float_text_normalise(VIEW("Inf"), buf), "+Inf"));
-    assert_true(view_is(float_text_normalise(VIEW("-0"), buf), "-0.0") || view_is(float_text_normalise(VIEW("-0"), buf), "0.0"));
+    assert_true(view_is(float_text_normalise(VIEW("-0"), buf), "-0.0") ||
+                view_is(float_text_normalise(VIEW("-0"), buf), "0.0"));
     assert_true(float_text_normalise(VIEW("x"), buf).base == NULL);
 }
 

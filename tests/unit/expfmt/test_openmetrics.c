@@ -21,7 +21,8 @@ static const struct golden ROWS[] = {
     {BODY("a{x=\"1\",} 1\n" E), BROKEN(0), OK(1)},
     {BODY("a{,x=\"1\"} 1\n" E), BOTH(BROKEN(0))},
     {BODY("a {x=\"1\"} 1\n" E), BOTH(BROKEN(0))},
-    {BODY("# TYPE a counter\n# TYPE b gauge\n# TYPE c histogram\n# TYPE d gaugehistogram\n# TYPE e summary\n# TYPE f info\n"
+    {BODY("# TYPE a counter\n# TYPE b gauge\n# TYPE c histogram\n# TYPE d gaugehistogram\n# TYPE e summary\n# TYPE f "
+          "info\n"
           "# TYPE g stateset\n# TYPE h unknown\n" E),
      BOTH(OK(0))},
     {BODY("# TYPE a untyped\n" E), BOTH(BROKEN(0))},

@@ -1,5 +1,5 @@
-/* Delimited protobuf: the reference's table of samples a metric, broken and truncated families, families larger than the limit
- * for a line, native histograms; each with every split. */
+/* Delimited protobuf: the reference's table of samples a metric, broken and truncated families, families larger
+ * than the limit for a line, native histograms; each with every split. */
 #include "expfmt_test.h"
 
 enum { COUNTER, GAUGE, SUMMARY, UNTYPED, HISTOGRAM, GAUGE_HISTOGRAM };
@@ -153,8 +153,10 @@ static void test_refused(void **state)
     expect_both(join(good, VIEW("\x80")), ERR_PARSE, 1, 1);
     /* a wrong wire type: of the family both versions drop everything, of a metric 3.x keeps what came before */
     struct view second = metric(put(3, put_varint(1, 5)));
-    expect(&(struct setup){.major = 2}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE, 1, 1);
-    expect(&(struct setup){.major = 3}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE, 2, 2);
+    expect(&(struct setup){.major = 2}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
+           1, 1);
+    expect(&(struct setup){.major = 3}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
+           2, 2);
     struct view late = join(counter_metric("1"), put_varint(1, 5));
     expect_both(join(good, family("d", COUNTER, late)), ERR_PARSE, 1, 1);
 }

@@ -1,5 +1,5 @@
-/* The scanners: each accepts exactly what the careful parser accepts, wherever a line lies within a step, and reads nothing
- * beyond its input. */
+/* The scanners: each accepts exactly what the careful parser accepts, wherever a line lies within a step, and
+ * reads nothing beyond its input. */
 #include "expfmt_test.h"
 
 #include <stdio.h>
@@ -16,7 +16,8 @@ static const char *const LINES[] = {
     "# HELP x It's \"quoted\" text\n",
     "# TYPE x counter\n",
     "\n",
-    "container_cpu_usage_seconds_total{container=\"c\",cpu=\"total\",id=\"/kubepods/pod0c5e\",image=\"k8s.gcr.io/x:1\",name=\"n\"} 1 1\n",
+    "container_cpu_usage_seconds_total{container=\"c\",cpu=\"total\",id=\"/kubepods/pod0c5e\",image=\"k8s.gcr.io/"
+    "x:1\",name=\"n\"} 1 1\n",
     "u{x=\"\xc3\xa9t\xc3\xa9\"} 1\n",
     "e{x=\"1\",y=\"1\",} 1\n",
     "lf{x=\"line\nfeed\"} 1\n",
@@ -24,7 +25,8 @@ static const char *const LINES[] = {
     "f 1 \n",
     "h{_a=\"1\"} .5\n",
     "o 1e99\n",
-    "o{a_label_name_longer_than_eight=\"1\",another_label_name_as_long=\"2\",a_label_name_longer_than_eighty=\"3\"} 1\n",
+    "o{a_label_name_longer_than_eight=\"1\",another_label_name_as_long=\"2\",a_label_name_longer_than_eighty=\"3\"} "
+    "1\n",
 };
 static const char *const BROKEN_LINES[] = {
     "a{x=\"1\",x=\"2\"} 1\n",
@@ -82,8 +84,8 @@ static void body_fill(struct bytes *body, unsigned *seed, bool broken)
         } else if (r % 4 == 0) {
             bytes_append_str(body, LINES[(r / 4) % COUNT_OF(LINES)]);
         } else {
-            bytes_printf(body, "m%.*s{l%u=\"%u\"} %u\n", (int)(r % 60), "abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_abcdefgh", r % 9,
-                         r, r % 1000);
+            bytes_printf(body, "m%.*s{l%u=\"%u\"} %u\n", (int)(r % 60),
+                         "abcdefghijklmnopqrstuvwxyz_abcdefghijklmnopqrstuvwxyz_abcdefgh", r % 9, r, r % 1000);
         }
     }
 }
@@ -139,8 +141,11 @@ static void test_takes_usual_lines(void **state)
     bytes_init(&body, 65536);
     bytes_append_str(&body, "\n");
     for (unsigned i = 0; i < 300; i++) {
-        bytes_printf(&body, "http_requests_total{method=\"GET\",code=\"%u\",path=\"/a/b c/%u\"} %u.25%s\n", i, i * 17, i,
-                     i % 5 == 0 ? "e+06 1395066363000" : i % 7 == 0 ? "e-1" : "");
+        bytes_printf(&body, "http_requests_total{method=\"GET\",code=\"%u\",path=\"/a/b c/%u\"} %u.25%s\n", i, i * 17,
+                     i,
+                     i % 5 == 0   ? "e+06 1395066363000"
+                     : i % 7 == 0 ? "e-1"
+                                  : "");
     }
     for (size_t i = 0; i < count; i++) {
         static struct scan s;

@@ -1,5 +1,5 @@
-/* What happens to a sample behind the parser: merging with the target's labels, metric_relabel_configs, limits, and the words of
- * each refusal. */
+/* What happens to a sample behind the parser: merging with the target's labels, metric_relabel_configs, limits,
+ * and the words of each refusal. */
 #include "expfmt_test.h"
 
 #include <stdio.h>
@@ -49,7 +49,8 @@ static struct relabel_rules *rule(enum relabel_action action, const char *source
     return rules;
 }
 
-static void expect(const struct setup *s, const char *body, int code, uint64_t scraped, uint64_t series, const char *msg)
+static void expect(const struct setup *s, const char *body, int code, uint64_t scraped, uint64_t series,
+                   const char *msg)
 {
     struct count n = count_with(s, body), want = {.code = code, .scraped = scraped, .series = series};
     assert_count(&n, &want, body);
@@ -66,9 +67,11 @@ static void test_refusals(void **state)
     struct labels *target = test_target();
     struct setup s = setup_make(target);
     (void)state;
-    expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a 1\nb{x=\"1\",y=\"2\",x=\"3\"} 1\n", ERR_INVALID, 2, 1,
+           "label name \"x\" is not unique: invalid sample");
     expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", 0, 2, 2, ""); /* too old to be stored: nobody looks at its labels */
-    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 1700000000000\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
+    expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 1700000000000\n", ERR_INVALID, 2, 1,
+           "label name \"x\" is not unique: invalid sample");
     s.conf.ignore_timestamps = true;
     expect(&s, "a 1\nb{x=\"1\",x=\"3\"} 1 5\n", ERR_INVALID, 2, 1, "label name \"x\" is not unique: invalid sample");
     s.conf.ignore_timestamps = false;
@@ -100,7 +103,8 @@ static void test_label_limits(void **state)
     (void)state;
     s.conf.label_limit = 4;
     expect(&s, "a{x=\"1\"} 1\n", 0, 1, 1, "");
-    expect(&s, "a{x=\"1\",y=\"2\"} 1\n", ERR_INVALID, 1, 0, "label_limit exceeded (metric: a, number of labels: 5, limit: 4)");
+    expect(&s, "a{x=\"1\",y=\"2\"} 1\n", ERR_INVALID, 1, 0,
+           "label_limit exceeded (metric: a, number of labels: 5, limit: 4)");
     expect(&s, "a{x=\"1\",y=\"\"} 1\n", 0, 1, 1, "");
     s = setup_make(target);
     s.conf.label_name_length_limit = 8;
@@ -123,6 +127,7 @@ static void test_rules(void **state)
     struct relabel_rules *drop_label = rule(RELABEL_DROP, "x", "1", NULL, NULL);
     struct relabel_rules *no_name = rule(RELABEL_LABELDROP, NULL, "__name__", NULL, NULL);
     struct relabel_rules *no_x = rule(RELABEL_LABELDROP, NULL, "x", NULL, NULL);
+    struct relabel_rules *copy_back = rule(RELABEL_LABELMAP, NULL, "exported_(.+)", NULL, NULL);
     struct relabel_rules *on_job = rule(RELABEL_KEEP, "job", "j", NULL, NULL);
     struct relabel_rules *bad_name = rule(RELABEL_REPLACE, "__name__", "a", "__name__", "a-b");
     (void)state;
@@ -136,6 +141,8 @@ static void test_rules(void **state)
     expect(&s, "a 1\n", ERR_INVALID, 1, 0, "missing metric name (__name__ label)");
     s.conf.metric_relabel = no_x;
     expect(&s, "a{x=\"1\",x=\"2\"} 1\n", 0, 1, 1, ""); /* the rule resolves the duplicate */
+    s.conf.metric_relabel = copy_back; /* the first of two values comes back under a name the target had taken */
+    expect(&s, "a{job=\"1\",job=\"2\"} 1\n", 0, 1, 1, "");
     s.conf.metric_relabel = on_job;
     expect(&s, "a 1\na{job=\"other\"} 1\n", 0, 2, 2, "");
     s.conf.honor_labels = true;
@@ -148,6 +155,7 @@ static void test_rules(void **state)
     relabel_rules_free(&drop_label);
     relabel_rules_free(&no_name);
     relabel_rules_free(&no_x);
+    relabel_rules_free(&copy_back);
     relabel_rules_free(&on_job);
     relabel_rules_free(&bad_name);
     labels_unref(target);
@@ -181,7 +189,8 @@ static void test_le_spelling(void **state)
     struct setup s = setup_make(NULL);
     (void)state;
     s.conf.metric_relabel = keep;
-    const char *body = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
+    const char *body =
+        "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1.0\"} 1\n# TYPE b gauge\nb{le=\"1\"} 1\n";
     expect(&s, body, 0, 3, 1, "");
     s.conf.major = PROMETHEUS_3;
     s.conf.utf8_names = true;
@@ -212,8 +221,9 @@ static void test_families(void **state)
     struct relabel_rules *drop = rule(RELABEL_DROP, "__name__", "b", NULL, NULL);
     struct counter_conf conf = {.mode = COUNT_FAST, .major = PROMETHEUS_2, .by_family = true, .metric_relabel = drop};
     (void)state;
-    check_families(&conf, "b 1\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 2\nab 1\n",
-                   "{\"a\":{\"scraped\":2,\"total\":2},\"ab\":{\"scraped\":1,\"total\":1},\"b\":{\"scraped\":2,\"total\":0}}");
+    check_families(
+        &conf, "b 1\na{x=\"1\"} 1\na{x=\"2\"} 1\nb 2\nab 1\n",
+        "{\"a\":{\"scraped\":2,\"total\":2},\"ab\":{\"scraped\":1,\"total\":1},\"b\":{\"scraped\":2,\"total\":0}}");
     relabel_rules_free(&drop);
 }
 

@@ -104,8 +104,10 @@ static void test_table(void **state)
 
 static struct counter *strict_counter(size_t line_bytes_max, uint64_t body_size_limit)
 {
-    const struct counter_conf conf = {
-        .mode = COUNT_STRICT, .major = PROMETHEUS_2, .line_bytes_max = line_bytes_max, .body_size_limit = body_size_limit};
+    const struct counter_conf conf = {.mode = COUNT_STRICT,
+                                      .major = PROMETHEUS_2,
+                                      .line_bytes_max = line_bytes_max,
+                                      .body_size_limit = body_size_limit};
     return counter_new(&conf);
 }
 
