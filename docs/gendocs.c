@@ -1,5 +1,5 @@
-/* Prints the documents that follow from the tables: the sample kvass.yaml, docs/metrics.md, and man pages whose templates hold
- * lines such as '@OPTIONS appliance'. A build helper, not installed. */
+/* Prints the documents that follow from the tables: the sample kvass.yaml, docs/metrics.md, and man pages whose
+ * templates hold lines such as '@OPTIONS appliance'. A build helper, not installed. */
 #include "base/files.h"
 #include "base/metrics.h"
 #include "base/options.h"
@@ -12,8 +12,10 @@ static void put_metrics(struct bytes *out)
 {
     static const char *const KINDS[] = {"counter", "gauge", "histogram"};
     bytes_printf(out,
-                 "# Metrics\n\nWhat `/metrics` of every role can hold, printed from src/base/metrics.def by `make update-docs`. "
-                 "Series of one\nmetric are bounded: beyond %d label sets, updates go to a series whose labels read `other`. "
+                 "# Metrics\n\nWhat `/metrics` of every role can hold, printed from src/base/metrics.def by "
+                 "`make update-docs`. "
+                 "Series of one\nmetric are bounded: beyond %d label sets, updates go to a series whose labels read "
+                 "`other`. "
                  "Besides these there are\n`process_cpu_seconds_total`, `process_resident_memory_bytes` and "
                  "`process_open_fds`.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n",
                  METRIC_SERIES_MAX);
@@ -43,7 +45,8 @@ static bool put_mark(struct view mark, struct bytes *out)
         options_write_man(ROLE_ALL, false, out);
         return true;
     }
-    if (view_has_prefix(mark, OPTIONS) && role_parse(view_make(mark.base + OPTIONS.len, mark.len - OPTIONS.len), &role)) {
+    if (view_has_prefix(mark, OPTIONS) &&
+        role_parse(view_make(mark.base + OPTIONS.len, mark.len - OPTIONS.len), &role)) {
         options_write_man((unsigned)role, true, out);
         return true;
     }
@@ -89,7 +92,8 @@ int main(int argc, char **argv)
         fputs("usage: gendocs sample|metrics|man TEMPLATE\n", stderr);
         rc = ERR_INVALID;
     }
-    if (rc == 0 && (bytes_check(&out, NULL) != 0 || fwrite(out.base, 1, out.len, stdout) != out.len || fflush(stdout) != 0)) {
+    rc = rc == 0 ? bytes_check(&out, NULL) : rc;
+    if (rc == 0 && (fwrite(out.base, 1, out.len, stdout) != out.len || fflush(stdout) != 0)) {
         fputs("gendocs: cannot write\n", stderr);
         rc = ERR_IO;
     }

@@ -27,7 +27,8 @@ void bytes_append_char(struct bytes *b, char c);
 void bytes_append_u64(struct bytes *b, uint64_t n);     /* decimal */
 void bytes_printf(struct bytes *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Room for `len` more bytes to be written at the returned place; bytes_commit tells how many were. NULL when over max. */
+/* Room for `len` more bytes to be written at the returned place; bytes_commit tells how many were. NULL when over
+ * max. */
 char *bytes_reserve(struct bytes *b, size_t len);
 void bytes_commit(struct bytes *b, size_t len);
 

@@ -41,7 +41,8 @@ int errctx_set(struct errctx *err, int code, const char *fmt, ...) __attribute__
 /* Puts "where: " in front of the recorded message; returns `code`. No effect when no error is recorded. */
 int errctx_prefix(struct errctx *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* As errctx_set, with ": " and strerror(errno_value) behind the message; the code is ERR_IO (ERR_NOT_FOUND for ENOENT). */
+/* As errctx_set, with ": " and strerror(errno_value) behind the message; the code is ERR_IO (ERR_NOT_FOUND for
+ * ENOENT). */
 int errctx_set_errno(struct errctx *err, int errno_value, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

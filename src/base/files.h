@@ -7,14 +7,16 @@
 
 #include <sys/types.h>
 
-/* Appends the file's content to out (whose max is the cap). ERR_NOT_FOUND, ERR_IO, ERR_LIMIT; the message names the path. */
+/* Appends the file's content to out (whose max is the cap). ERR_NOT_FOUND, ERR_IO, ERR_LIMIT; the message names the
+ * path. */
 int files_read(const char *path, struct bytes *out, struct errctx *err) MUST_CHECK;
 
-/* Writes a temporary file beside path, fsyncs it, renames it over path and fsyncs the folder. The old file stays whole on
- * every failure (full disk included). gid (gid_t)-1 leaves the group alone. */
+/* Writes a temporary file beside path, fsyncs it, renames it over path and fsyncs the folder. The old file stays whole
+ * on every failure (full disk included). gid (gid_t)-1 leaves the group alone. */
 int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t gid, struct errctx *err) MUST_CHECK;
 
-/* As files_write_atomic, but touches nothing when the file already holds these bytes; *ret_changed tells (may be NULL). */
+/* As files_write_atomic, but touches nothing when the file already holds these bytes; *ret_changed tells (may be
+ * NULL). */
 int files_write_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
                            struct errctx *err) MUST_CHECK;
 

@@ -1,5 +1,6 @@
-/* Names that live as long as the process: job names, shard ids. Equal text gives the equal pointer, so a pointer is an identity
- * that may travel between threads. Bounded by what operators configure; never use it for names that targets choose. */
+/* Names that live as long as the process: job names, shard ids. Equal text gives the equal pointer, so a pointer is an
+ * identity that may travel between threads. Bounded by what operators configure; never use it for names that targets
+ * choose. */
 #ifndef KVASS_BASE_INTERN_H
 #define KVASS_BASE_INTERN_H
 

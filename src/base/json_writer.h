@@ -1,5 +1,5 @@
-/* Streaming JSON output into bytes: the writer places commas; integers keep all 64 bits; strings are escaped and invalid
- * UTF-8 becomes U+FFFD. (json_writer and not jansson: its integers are signed and its trees cost memory.) */
+/* Streaming JSON output into bytes: the writer places commas; integers keep all 64 bits; strings are escaped and
+ * invalid UTF-8 becomes U+FFFD. (json_writer and not jansson: its integers are signed and its trees cost memory.) */
 #ifndef KVASS_BASE_JSON_WRITER_H
 #define KVASS_BASE_JSON_WRITER_H
 
@@ -26,7 +26,8 @@ void json_view(struct json_writer *w, struct view v);
 void json_str(struct json_writer *w, const char *s);
 void json_u64(struct json_writer *w, uint64_t n);
 void json_i64(struct json_writer *w, int64_t n);
-void json_double_value(struct json_writer *w, double d); /* shortest text that reads back equal; NaN and Inf become null */
+/* The shortest text that reads back equal; NaN and Inf become null. */
+void json_double_value(struct json_writer *w, double d);
 void json_bool(struct json_writer *w, bool b);
 void json_null_value(struct json_writer *w);
 void json_raw(struct json_writer *w, struct view ready_json);

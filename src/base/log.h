@@ -1,7 +1,7 @@
 /* Log lines: one operation, its object, the cause, and what the daemon does next. logfmt (or JSON) to stderr; with
- * journald a <N> priority goes in front. Rooms base, model, configgen, expfmt, relabel and balancer/plan never log: they
- * return an errctx. Thread-safe; a line is one write(2) of at most 16 kB;
- * values are cut at 4 kB, and pairs that do not fit are left out.
+ * journald a <N> priority goes in front. Rooms base, model, configgen, expfmt, relabel and balancer/plan never log:
+ * they return an errctx. Thread-safe; a line is one write(2) of at most 16 kB; values are cut at 4 kB, and pairs that
+ * do not fit are left out.
  *
  *     log_warn(&ctx, "read target file", "file", path, "err", err.msg, "action", "keep the last good list"); */
 #ifndef KVASS_BASE_LOG_H

@@ -28,8 +28,8 @@ struct metric_info {
 /* The row of a metric, for documentation. */
 const struct metric_info *metric_info(enum metric_id id);
 
-/* One series. Label values follow in the order of the row's label list, as many const char * as it names. The cell lives
- * until metric_forget; keep the pointer on hot paths. */
+/* One series. Label values follow in the order of the row's label list, as many const char * as it names. The cell
+ * lives until metric_forget; keep the pointer on hot paths. */
 struct metric_cell;
 struct metric_cell *metric_cell(enum metric_id id, ...);
 
@@ -41,8 +41,8 @@ double metric_cell_get(const struct metric_cell *cell);
 #define metric_add(id, delta, ...) metric_cell_add(metric_cell(id, ##__VA_ARGS__), delta)
 #define metric_set(id, value, ...) metric_cell_set(metric_cell(id, ##__VA_ARGS__), value)
 
-/* Drops all series of a labelled gauge, so that vanished objects do not linger; only the thread that sets the gauge calls it
- * and no other thread may hold a cell of it. */
+/* Drops all series of a labelled gauge, so that vanished objects do not linger; only the thread that sets the gauge
+ * calls it and no other thread may hold a cell of it. */
 void metric_forget(enum metric_id id);
 
 /* Text format 0.0.4 of everything, process_* included. */

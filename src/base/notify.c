@@ -1,5 +1,5 @@
-/* A thin layer over sd_notify(3), so that no other file knows libsystemd's words. Failures are dropped: the daemon serves
- * just as well when nobody listens. */
+/* A thin layer over sd_notify(3), so that no other file knows libsystemd's words. Failures are dropped: the daemon
+ * serves just as well when nobody listens. */
 #include "base/notify.h"
 #include "base/timebase.h"
 

@@ -1,4 +1,5 @@
-/* Talking to systemd: readiness, reload, status and watchdog. Every call is harmless when no service manager listens. */
+/* Talking to systemd: readiness, reload, status and watchdog. Every call is harmless when no service manager
+ * listens. */
 #ifndef KVASS_BASE_NOTIFY_H
 #define KVASS_BASE_NOTIFY_H
 

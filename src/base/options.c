@@ -1,6 +1,6 @@
-/* The option table at work: rows, defaults, one value in and out of its field. Every default goes through the same parser as
- * a user's value, so a row cannot hold a default that the row itself refuses. It must never read a file or an argument list:
- * options_load.c and options_file.c do. */
+/* The option table at work: rows, defaults, one value in and out of its field. Every default goes through the same
+ * parser as a user's value, so a row cannot hold a default that the row itself refuses. It must never read a file or an
+ * argument list: options_load.c and options_file.c do. */
 #include "base/options.h"
 #include "base/duration.h"
 #include "base/invariant.h"
@@ -269,7 +269,9 @@ static int check_address(const char *text, struct errctx *err)
 
 static int check_url(const char *text, struct errctx *err)
 {
-    const char *host = strncmp(text, "http://", 7) == 0 ? text + 7 : strncmp(text, "https://", 8) == 0 ? text + 8 : NULL;
+    const char *host = strncmp(text, "http://", 7) == 0    ? text + 7
+                       : strncmp(text, "https://", 8) == 0 ? text + 8
+                                                           : NULL;
     if (*text != '\0' && (host == NULL || *host == '\0' || *host == '/' || strpbrk(text, " \t") != NULL)) {
         return errctx_set(err, ERR_INVALID, "'%s' is not a URL such as http://127.0.0.1:9090", text);
     }

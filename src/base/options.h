@@ -1,6 +1,6 @@
-/* The daemons' options: one table (options.def) makes `struct options`, the flags, the keys of kvass.yaml, --help, the man
- * pages and the sample file. A value comes from its default, from kvass.yaml (top level, then the role's section), then from a
- * flag; the last one wins, and each option remembers where its value was set. */
+/* The daemons' options: one table (options.def) makes `struct options`, the flags, the keys of kvass.yaml, --help, the
+ * man pages and the sample file. A value comes from its default, from kvass.yaml (top level, then the role's section),
+ * then from a flag; the last one wins, and each option remembers where its value was set. */
 #ifndef KVASS_BASE_OPTIONS_H
 #define KVASS_BASE_OPTIONS_H
 
@@ -72,8 +72,9 @@ struct options {
 
 void options_default(enum role role, struct options *ret_o);
 
-/* argv[0] is the command's own name. Returns 0, a negative ERR_* (ret_o untouched), or OPTIONS_HELP when --help is among the
- * flags (ret_o untouched: call options_describe). The file is --kvass.config, else OPTIONS_FILE_DEFAULT, which may be missing. */
+/* argv[0] is the command's own name. Returns 0, a negative ERR_* (ret_o untouched), or OPTIONS_HELP when --help is
+ * among the flags (ret_o untouched: call options_describe). The file is --kvass.config, else OPTIONS_FILE_DEFAULT,
+ * which may be missing. */
 #define OPTIONS_HELP 1
 int options_load(enum role role, int argc, char **argv, struct options *ret_o, struct errctx *err) MUST_CHECK;
 
@@ -90,7 +91,7 @@ bool options_is_set(const struct options *o, enum option_id id);
 
 /* Printed forms (options_text.c). */
 void options_describe(enum role role, struct bytes *out);            /* --help */
-void options_write_man(unsigned roles, bool as_flags, struct bytes *out); /* .TP list: flags of roles, or keys of the file */
+void options_write_man(unsigned roles, bool as_flags, struct bytes *out); /* .TP list: flags, or keys of the file */
 void options_write_sample(struct bytes *out);                        /* etc/kvass.yaml */
 void options_show(const struct options *o, struct bytes *out);       /* effective values, each with its origin */
 

@@ -1,6 +1,7 @@
-/* Reads a kvass.yaml into settings: flat dotted keys, `role:`, and one section per role. libyaml's events are walked directly
- * (the YAML tree of configgen lies above this room). Every message names file, line and column. Nothing is applied here: the
- * caller knows the role and the order. Deep nesting, aliases and a second document are refused, not ignored. */
+/* Reads a kvass.yaml into settings: flat dotted keys, `role:`, and one section per role. libyaml's events are walked
+ * directly (the YAML tree of configgen lies above this room). Every message names file, line and column. Nothing is
+ * applied here: the caller knows the role and the order. Deep nesting, aliases and a second document are refused, not
+ * ignored. */
 #include "base/files.h"
 #include "base/options_table.h"
 
@@ -180,7 +181,8 @@ static int check_key(struct walker *w, const char *key, unsigned section, struct
             return fail_at(w, ERR_INVALID, mark, "'%s' is set twice here, first in line %d", key, s->origin.line);
         }
     }
-    *ret_setting = (struct option_setting){.id = id, .name = view_of(key), .roles = roles, .section = section, .text = ""};
+    *ret_setting = (struct option_setting){
+        .id = id, .name = view_of(key), .roles = roles, .section = section, .text = ""};
     return 0;
 }
 

@@ -1,6 +1,6 @@
-/* From flags and file to one struct options: see options.h. Flags are read first, since one of them names the file; then the
- * file is read, since it may name the role; only then are values applied, in the order default, file, section, flag. Values of
- * sections that belong to other roles are checked too, so that a shared file is refused as a whole. */
+/* From flags and file to one struct options: see options.h. Flags are read first, since one of them names the file;
+ * then the file is read, since it may name the role; only then are values applied, in the order default, file, section,
+ * flag. Values of sections that belong to other roles are checked too, so that a shared file is refused as a whole. */
 #include "base/duration.h"
 #include "base/options.h"
 #include "base/options_table.h"
@@ -247,9 +247,10 @@ static void derive(struct options *o)
     if (o->inject_proxy[0] != '\0' || strcmp(port, "0") == 0) {
         return;
     }
-    bool any = host == 0 || strncmp(o->web_proxy_addr, "0.0.0.0:", 8) == 0 || strncmp(o->web_proxy_addr, "[::]:", 5) == 0;
-    o->inject_proxy = arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : o->web_proxy_addr,
-                                   port);
+    const char *address = o->web_proxy_addr;
+    bool any = host == 0 || strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+    o->inject_proxy =
+        arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
 }
 
 /* What the file says to other roles must be good as well. */

@@ -70,7 +70,8 @@ const char *option_default_text(enum option_id id, enum role role);
 /* Parses text into the field; the message has no name and no place in front. */
 int option_set(struct options *o, enum option_id id, const char *text, struct errctx *err) MUST_CHECK;
 void option_clear_list(struct options *o, enum option_id id);
-int option_add_words(struct options *o, enum option_id id, const struct option_list *words, struct errctx *err) MUST_CHECK;
+int option_add_words(struct options *o, enum option_id id, const struct option_list *words,
+                     struct errctx *err) MUST_CHECK;
 
 /* A row's bound as the user would write it; buf of at least DURATION_TEXT_MAX bytes. Returns buf. */
 const char *option_bound_text(const struct option_row *row, double bound, char *buf);

@@ -1,5 +1,5 @@
-/* The option table as text: --help, man pages, the sample file, the effective values. Everything is printed from the rows, so
- * that no document can miss an option. */
+/* The option table as text: --help, man pages, the sample file, the effective values. Everything is printed from the
+ * rows, so that no document can miss an option. */
 #include "base/duration.h"
 #include "base/json_writer.h"
 #include "base/options.h"
@@ -180,7 +180,7 @@ void options_write_sample(struct bytes *out)
 {
     struct options o;
     bytes_append_str(out,
-                     "# Options of kvass: kvass.yaml(5) explains them, 'kvass config show' prints the effective values.\n"
+                     "# Options of kvass: kvass.yaml(5) explains them, 'kvass config show' prints the effective ones.\n"
                      "# Printed from the table of options; a line without '#' changes its value.\n"
                      "#\n"
                      "# Keys at top level are for every role; keys in a section are for that role and win:\n"

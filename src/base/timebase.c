@@ -1,5 +1,5 @@
-/* Clocks and RFC 3339: see timebase.h. The parser reads each digit itself: strptime takes blanks and short fields that no peer
- * sends and that hide a broken one. */
+/* Clocks and RFC 3339: see timebase.h. The parser reads each digit itself: strptime takes blanks and short fields that
+ * no peer sends and that hide a broken one. */
 #include "base/timebase.h"
 
 #include <stdbool.h>

@@ -13,8 +13,8 @@ int64_t timebase_realtime_ms(void); /* since 1970 */
 #define TIMEBASE_TEXT_MAX 32
 char *timebase_format(int64_t realtime_ms, char buf[TIMEBASE_TEXT_MAX]);
 
-/* Milliseconds since 1970 of an RFC 3339 text with any fraction and offset; -1 when it is none. Go's zero time, the year 1, is
- * negative: a peer that means "never" is told by <= 0. */
+/* Milliseconds since 1970 of an RFC 3339 text with any fraction and offset; -1 when it is none. Go's zero time, the
+ * year 1, is negative: a peer that means "never" is told by <= 0. */
 int64_t timebase_parse(const char *text);
 
 #endif

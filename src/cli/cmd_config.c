@@ -1,5 +1,5 @@
-/* kvass config show|check: what the daemon would run with. `show` prints every option of the role with the place its value
- * came from, in a form kvass.yaml takes; `check` only judges. Both take the daemon's own flags. */
+/* kvass config show|check: what the daemon would run with. `show` prints every option of the role with the place its
+ * value came from, in a form kvass.yaml takes; `check` only judges. Both take the daemon's own flags. */
 #include "base/options.h"
 #include "cli/args.h"
 #include "cli/commands.h"
@@ -10,12 +10,14 @@
 #define OUTPUT_BYTES_MAX ((size_t)1 << 20)
 
 static const char USAGE[] =
-    "usage: kvass config show|check [--role=appliance|coordinator|sidecar] [--kvass.config=FILE] [--option=value ...]\n";
+    "usage: kvass config show|check [--role=appliance|coordinator|sidecar] [--kvass.config=FILE] "
+    "[--option=value ...]\n";
 
 static int usage(FILE *to, int status)
 {
-    fprintf(to, "%s\nshow prints the effective options and where each came from; check exits 1 with the reason when they are\n"
-                "refused. Without --role, the file's role counts. 'kvass appliance --help' lists a role's options.\n",
+    fprintf(to,
+            "%s\nshow prints the effective options and where each came from; check exits 1 with the reason when they\n"
+            "are refused. Without --role, the file's role counts. 'kvass appliance --help' lists a role's options.\n",
             USAGE);
     return status;
 }

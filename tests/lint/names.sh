@@ -28,6 +28,19 @@ refuse 'only base/timebase.c asks for the time' "$start(time|clock_gettime|getti
 refuse 'use mem_alloc and its like: they never return NULL' "$start(malloc|calloc|realloc|strdup|strndup|asprintf|vasprintf)[[:space:]]*\\(" base/mem.c
 refuse 'no typedef on structs' '^[[:space:]]*typedef[[:space:]]+struct'
 refuse 'only log.c and the commands write to stdio' "$start(printf|puts|putchar|perror)[[:space:]]*\\(" main.c 'cli/[a-z_0-9]*\.[ch]'
+# Rooms that still have longer lines; one that has none any more is named, so that it is struck out.
+wide='api cli shard net proxy balancer'
+for room in base net model relabel expfmt configgen discovery proxy shard k8s balancer api cli; do
+    [ -d $room ] || continue
+    long=$(grep -nE '^.{121,}' $room/*.[ch] | cut -c1-100)
+    case " $wide " in *" $room "*) listed=yes ;; *) listed=no ;; esac
+    if [ $listed = no ] && [ -n "$long" ]; then
+        printf 'a line over 120 columns:\n%s\n' "$long"
+        failed=1
+    elif [ $listed = yes ] && [ -z "$long" ]; then
+        echo "$room: all lines fit; strike it out of the list in tests/lint/names.sh"
+    fi
+done
 refuse 'a tab' "$(printf '\t')"
 refuse 'blanks at the end of a line' '[[:space:]]$'
 exit $failed

@@ -50,9 +50,12 @@ static void test_go(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } GOOD[] = {{"0", 0},        {"10s", 10000},     {"1h30m", 5400000}, {"1.5s", 1500},   {"300ms", 300}, {"30s1m", 90000},
-                {".5s", 500},    {"1.h", 3600000},   {"0.4ms", 0},       {"0.6ms", 1},     {"1d", DAY},    {"1w", 7 * DAY}};
-    static const char *const BAD[] = {"", "10", "s", "1..5s", ".", ".s", "1s2", "1 s", "-1s", "1e3s", "9e9y", "300y", "1hh"};
+    } GOOD[] = {{"0", 0},        {"10s", 10000},     {"1h30m", 5400000}, {"1.5s", 1500},   {"300ms", 300}, {"30s1m",
+        90000},
+                {".5s", 500},    {"1.h", 3600000},   {"0.4ms", 0},       {"0.6ms", 1},     {"1d", DAY},    {"1w",
+                    7 * DAY}};
+    static const char *const BAD[] = {"", "10", "s", "1..5s", ".", ".s", "1s2", "1 s", "-1s", "1e3s", "9e9y", "300y",
+        "1hh"};
     for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
         int64_t ms = -1;
         assert_int_equal(duration_parse_go(view_of(GOOD[i].text), &ms, NULL), 0);
@@ -87,7 +90,8 @@ static void test_size(void **state)
         uint64_t bytes;
     } GOOD[] = {{"0B", 0},        {"1B", 1},           {"1KB", 1024},      {"1KiB", 1024},
                 {"10MB", 10485760}, {"1.5GB", 1610612736}, {"1KB512B", 1536}, {".5KB", 512},
-                {"1.KB", 1024},   {"7EB", UINT64_C(7) << 60}, {"2TiB", UINT64_C(2) << 40}, {"010PB", UINT64_C(10) << 50}};
+                {"1.KB", 1024},   {"7EB", UINT64_C(7) << 60}, {"2TiB", UINT64_C(2) << 40}, {"010PB",
+                    UINT64_C(10) << 50}};
     static const char *const BAD[] = {"", "100", "kb", "10Mi", "10mb", "10 MB", "-1KB", "8EB", "99999999999999999999B",
                                       "B", ".B", "1KB5", "1ZB", "1MBx"};
     for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {

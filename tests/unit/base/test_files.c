@@ -1,5 +1,5 @@
-/* Whole files: what is written is read, and a failed write leaves the old file as it was. A full disk is played by the file
- * size limit of the process, which fails write(2) half way as ENOSPC does. */
+/* Whole files: what is written is read, and a failed write leaves the old file as it was. A full disk is played by the
+ * file size limit of the process, which fails write(2) half way as ENOSPC does. */
 #include "base_test.h"
 
 #include <dirent.h>

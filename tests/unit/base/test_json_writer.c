@@ -95,7 +95,8 @@ static void test_jansson_reads_everything(void **state)
 static void test_doubles_read_back_equal(void **state)
 {
     (void)state;
-    static const double VALUES[] = {0, -0.0, 1, 0.1, 1.0 / 3, 1e300, 5e-324, 123456789012345678.0, -2.5, 1e21, 0.1 + 0.2};
+    static const double VALUES[] = {0, -0.0, 1, 0.1, 1.0 / 3, 1e300, 5e-324, 123456789012345678.0, -2.5, 1e21,
+        0.1 + 0.2};
     for (size_t i = 0; i < sizeof(VALUES) / sizeof(VALUES[0]); i++) {
         struct bytes out;
         struct json_writer w;

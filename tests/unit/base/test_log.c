@@ -48,7 +48,8 @@ static void test_logfmt(void **state)
     log_warn(&inner, "scrape", "err", "timed out after 5 ms", "job", "<all>", "next", "", "none", (const char *)NULL,
              "n", log_num(-7), "path", "a\\b", "line", "x\ny");
     char *text = capture_end();
-    assert_string_equal(after_stamp(text), "level=warn component=proxy shard=prom-3 op=scrape err=\"timed out after 5 ms\" "
+    assert_string_equal(after_stamp(text),
+        "level=warn component=proxy shard=prom-3 op=scrape err=\"timed out after 5 ms\" "
                                            "job=<all> next=\"\" n=-7 path=\"a\\\\b\" line=\"x\\ny\"\n");
 }
 

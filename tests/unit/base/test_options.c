@@ -51,7 +51,8 @@ static int load(const struct fixture *f, enum role role, const char *a, const ch
     return rc;
 }
 
-static void assert_refused(const struct fixture *f, enum role role, const char *flag, const char *value, const char *message)
+static void assert_refused(const struct fixture *f, enum role role, const char *flag, const char *value,
+    const char *message)
 {
     struct errctx err = ERRCTX_INIT;
     struct options o = {.role = 77};
@@ -217,7 +218,8 @@ static void test_flag_forms(void **state)
     assert_false(o.shard_fetch_head_series);
     assert_string_equal(o.web_address, "[::1]:80");
     options_done(&o);
-    assert_int_equal(load(f, ROLE_COORDINATOR, "--shard.max-series=30000", "--move.budget=1", "--move.budget=2", &o, NULL), 0);
+    assert_int_equal(load(f, ROLE_COORDINATOR, "--shard.max-series=30000", "--move.budget=1", "--move.budget=2", &o,
+        NULL), 0);
     assert_int_equal(o.shard_max_head_series, 30000);
     assert_int_equal(o.move_budget, 2);
     options_done(&o);
@@ -237,12 +239,15 @@ static void test_unknown_names(void **state)
     assert_refused(f, ROLE_COORDINATOR, "--web.adress=:1", NULL, "did you mean '--web.address'?");
     assert_refused(f, ROLE_SIDECAR, "--web.api-adr=:1", NULL, "did you mean '--web.api-addr'?");
     assert_refused(f, ROLE_COORDINATOR, "--completely-else=1", NULL, "unknown flag '--completely-else'");
-    assert_refused(f, ROLE_SIDECAR, "--shard.type=k8s", NULL, "is not one of the sidecar but of: appliance, coordinator");
+    assert_refused(f, ROLE_SIDECAR, "--shard.type=k8s", NULL,
+        "is not one of the sidecar but of: appliance, coordinator");
     assert_refused(f, ROLE_APPLIANCE, "--web.api-addr=:1", NULL, "flag '--web.api-addr' is not one of the appliance");
     write_file(f, "log.level: info\n  \nmove.budge: 3\n");
-    assert_refused(f, ROLE_COORDINATOR, NULL, NULL, "kvass.yaml:3:1: unknown key 'move.budge'; did you mean 'move.budget'?");
+    assert_refused(f, ROLE_COORDINATOR, NULL, NULL,
+        "kvass.yaml:3:1: unknown key 'move.budge'; did you mean 'move.budget'?");
     write_file(f, "coordinator:\n  web.proxy-addr: \":1\"\n");
-    assert_refused(f, ROLE_COORDINATOR, NULL, NULL, "kvass.yaml:2:3: 'web.proxy-addr' is not an option of the coordinator");
+    assert_refused(f, ROLE_COORDINATOR, NULL, NULL,
+        "kvass.yaml:2:3: 'web.proxy-addr' is not an option of the coordinator");
     write_file(f, "kvass.config: x\n");
     assert_refused(f, ROLE_COORDINATOR, NULL, NULL, "'kvass.config' can only be a flag");
     char *long_name = mem_alloc(5000);
@@ -257,7 +262,8 @@ static void test_bounds_name_the_unit(void **state)
 {
     struct fixture *f = *state;
     write_file(f, "");
-    assert_refused(f, ROLE_COORDINATOR, "--shard.port=0", NULL, "'0' is out of bounds: between 1 and 65535 (port number)");
+    assert_refused(f, ROLE_COORDINATOR, "--shard.port=0", NULL,
+        "'0' is out of bounds: between 1 and 65535 (port number)");
     assert_refused(f, ROLE_COORDINATOR, "--shard.port=99999999999999999999999", NULL, "out of bounds");
     assert_refused(f, ROLE_COORDINATOR, "--coordinator.interval=1ms", NULL, "between 100ms and 1d (duration)");
     assert_refused(f, ROLE_COORDINATOR, "--coordinator.interval=10", NULL, "'10' is not a duration such as 10s");
@@ -269,7 +275,8 @@ static void test_bounds_name_the_unit(void **state)
     assert_refused(f, ROLE_COORDINATOR, "--move.budget=3x", NULL, "'3x' is not a whole number (moves)");
     assert_refused(f, ROLE_COORDINATOR, "--move.budget= 3", NULL, "is not a whole number");
     assert_refused(f, ROLE_COORDINATOR, "--dry-run=maybe", NULL, "'maybe' is neither true nor false");
-    assert_refused(f, ROLE_COORDINATOR, "--shard.type=docker", NULL, "'docker' is none of process|k8s|static|systemd|http");
+    assert_refused(f, ROLE_COORDINATOR, "--shard.type=docker", NULL,
+        "'docker' is none of process|k8s|static|systemd|http");
     assert_refused(f, ROLE_COORDINATOR, "--shard.type=k8", NULL, "'k8' is none of");
     assert_refused(f, ROLE_COORDINATOR, "--web.address=9090", NULL, "is not an address such as :8080");
     assert_refused(f, ROLE_COORDINATOR, "--web.address=:65536", NULL, "is not an address");
@@ -277,7 +284,8 @@ static void test_bounds_name_the_unit(void **state)
     assert_refused(f, ROLE_SIDECAR, "--prometheus.url=localhost:9090", NULL, "is not a URL");
     assert_refused(f, ROLE_SIDECAR, "--prometheus.url=http://", NULL, "is not a URL");
     write_file(f, "log.level: info\nmove.scrapes:   0\n");
-    assert_refused(f, ROLE_COORDINATOR, NULL, NULL, "kvass.yaml:2:17: move.scrapes: '0' is out of bounds: between 1 and 100");
+    assert_refused(f, ROLE_COORDINATOR, NULL, NULL,
+        "kvass.yaml:2:17: move.scrapes: '0' is out of bounds: between 1 and 100");
 }
 
 static void test_values_that_exclude_each_other(void **state)
@@ -287,7 +295,8 @@ static void test_values_that_exclude_each_other(void **state)
     write_file(f, "balance.high-mark: 0.7\n");
     assert_refused(f, ROLE_COORDINATOR, NULL, NULL, "balance.low-mark (default) is above balance.high-mark (");
     write_file(f, "");
-    assert_refused(f, ROLE_COORDINATOR, "--shard.min-shard=5", "--shard.max-shard=4", "shard.min-shard (flag) is above");
+    assert_refused(f, ROLE_COORDINATOR, "--shard.min-shard=5", "--shard.max-shard=4",
+        "shard.min-shard (flag) is above");
     assert_refused(f, ROLE_COORDINATOR, "--balance.even-out=1.01", NULL, "neither 0 (off) nor at least 1.05");
     assert_refused(f, ROLE_COORDINATOR, "--shard.type=http", NULL, "shard.http-url must name the shard service");
     static const char *const BAD[] = {"4.0", "2", "2.", "x", "", "2.42.0.1", "2.x.1", "3.5-rc", "2.1234567"};
@@ -367,7 +376,8 @@ static void test_empty_and_missing_files(void **state)
 {
     struct fixture *f = *state;
     struct options o;
-    static const char *const EMPTY[] = {"", "\n", "# only words\n", "---\n", "coordinator:\n", "{}\n", "\xef\xbb\xbf# BOM\n"};
+    static const char *const EMPTY[] = {"", "\n", "# only words\n", "---\n", "coordinator:\n", "{}\n",
+        "\xef\xbb\xbf# BOM\n"};
     for (size_t i = 0; i < sizeof(EMPTY) / sizeof(EMPTY[0]); i++) {
         write_file(f, EMPTY[i]);
         struct errctx err = ERRCTX_INIT;
@@ -491,7 +501,8 @@ static void test_sample_is_the_defaults(void **state)
         options_format_value(&o, (enum option_id)id, &a);
         options_format_value(&defaults, (enum option_id)id, &b);
         assert_string_equal(bytes_view(&a).base, bytes_view(&b).base);
-        assert_int_equal(options_is_set(&o, (enum option_id)id), (option_row((enum option_id)id)->roles & ROLE_APPLIANCE) != 0);
+        assert_int_equal(options_is_set(&o, (enum option_id)id),
+            (option_row((enum option_id)id)->roles & ROLE_APPLIANCE) != 0);
     }
     options_done(&o);
     options_done(&defaults);

@@ -31,8 +31,10 @@ static void test_every_code_point(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const BAD[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80",
-                                      "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xc3(", "\xe2\x82(",
+    static const char *const BAD[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf",
+        "\xf0\x80\x80\x80",
+                                      "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xc3(",
+                                          "\xe2\x82(",
                                       "\xf0\x9f\x98("};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         assert_int_equal(utf8_sequence_len(BAD[i], strlen(BAD[i])), 0);
