@@ -52,6 +52,7 @@ static void fill_counter_conf(struct job_client *c, const struct job_clients *cl
         .mode = clients->mode,
         .major = c->major,
         .honor_labels = j->honor_labels,
+        .ignore_timestamps = !j->honor_timestamps,
         .utf8_names = j->utf8_names,
         .native_histograms = j->native_histograms,
         .always_classic = j->always_classic,
