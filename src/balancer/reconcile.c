@@ -29,7 +29,7 @@ struct reconcile {
     unsigned wanted;
     char *wanted_reason;
     uint64_t rounds;
-    bool started;
+    bool started, kicked; /* kicked: a round is due within KICK_MS */
 };
 
 /* ---------------------------------------------------------------- moves, for people */
@@ -291,6 +291,7 @@ static void round_run(void *data)
 {
     struct reconcile *r = data;
     int64_t now_ms = timebase_realtime_ms(), begin_us = timebase_monotonic_us();
+    r->kicked = false;
     const struct groups_env env = {
         .provider = r->env.provider,
         .make_shard = r->env.make_shard,
@@ -374,7 +375,9 @@ void reconcile_start(struct reconcile *r)
 
 void reconcile_kick(struct reconcile *r)
 {
-    if (r->started) {
+    /* Not put off by further kicks: facts that keep coming must not keep the round away. */
+    if (r->started && !r->kicked) {
+        r->kicked = true;
         loop_timer_start(r->round_timer, KICK_MS, 0);
     }
 }
@@ -437,6 +440,7 @@ void reconcile_record(struct reconcile *r, const struct scrape_record *rec)
         return;
     }
     explore_result(r->explore, rec, now_ms);
+    probe_due(r);
     if (e != NULL && e->owners.len == 0) {
         reconcile_kick(r);
     }
