@@ -1,6 +1,7 @@
 #!/bin/sh
 # Functions of at most 70 lines, files of at most 600. A function runs from a '{' alone in the first column to the next '}' there;
 # lists of initialisers have their '{' behind '='. An exemption that is no longer needed is named: strike it out.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 exempt_functions=''
 exempt_files='src/shard/state.c'
 find "$top_srcdir/src" -name '*.[ch]' -o -name '*.cc' | sort | xargs awk -v exempt="$exempt_functions" -v exempt_files="$exempt_files" -v prefix="$top_srcdir/" '
