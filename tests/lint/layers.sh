@@ -1,6 +1,7 @@
 #!/bin/sh
 # Include direction: a room includes itself and rooms to its left only. net and model stand side by side and do not know each
 # other, but for the one structure that http_conf.h names: struct label.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 src=$top_srcdir/src
 find "$src" -name '*.[ch]' -o -name '*.cc' -o -name '*.def' | sort | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' |
 awk -v prefix="$src/" '

@@ -1,5 +1,7 @@
 #!/bin/sh
 # metrics.def: every row is used, named kvass_*, sorted and explained; counters end in _total; docs/metrics.md is current.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
+: "${top_builddir:=$top_srcdir/build}"
 def=$top_srcdir/src/base/metrics.def
 failed=0
 complain() {

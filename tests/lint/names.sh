@@ -1,5 +1,6 @@
 #!/bin/sh
 # Calls that src/ does without, and where the exceptions live.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 cd "$top_srcdir/src" || exit 1
 failed=0
 

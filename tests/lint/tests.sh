@@ -1,5 +1,6 @@
 #!/bin/sh
 # No test lies about unused: every unit test, integration test, fuzzer and lint is named in a Makefile.inc of its folder or above.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 cd "$top_srcdir/tests" || exit 1
 failed=0
 count=0

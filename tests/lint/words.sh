@@ -1,5 +1,6 @@
 #!/bin/sh
 # Words that say "not done", in what we ship. British spelling where the two differ in words we use.
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 cd "$top_srcdir" || exit 1
 failed=0
 refuse() {
