@@ -303,7 +303,9 @@ static void commit(struct discovery *d, struct promconf *conf, struct run **fres
         *vec_push(&d->vanished) = d->runs.items[i]->job->name; /* end_vanished looks who really is */
         run_free(d->runs.items[i]);
     }
-    memmove(d->runs.items, d->runs.items + old_count, count * sizeof(*d->runs.items));
+    if (count > 0) {
+        memmove(d->runs.items, d->runs.items + old_count, count * sizeof(*d->runs.items));
+    }
     d->runs.len = count;
     d->conf = promconf_ref(conf);
     promconf_unref(old_conf);
