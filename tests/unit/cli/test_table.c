@@ -1,0 +1,47 @@
+/* Aligned tables: widths, sides, colours only when asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "cli/table.h"
+
+#include <string.h>
+
+static char *print(const struct table *t, bool colour)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    table_print(t, out, colour);
+    fclose(out);
+    return text;
+}
+
+static void columns_align(void **state)
+{
+    struct table t;
+    (void)state;
+    table_init(&t, "NAME|+N|STATE");
+    table_cell(&t, "a");
+    table_number(&t, 12345.4);
+    table_cell(&t, "ready");
+    table_cell(&t, "longer");
+    table_number(&t, 7);
+    table_cell(&t, "");
+    char *plain = print(&t, false), *coloured = print(&t, true);
+    assert_string_equal(plain, "NAME        N  STATE\na       12345  ready\nlonger      7  -\n");
+    assert_non_null(strstr(coloured, "\033[32mready\033[0m\n"));
+    assert_non_null(strstr(coloured, "\033[1mNAME\033[0m"));
+    free(plain);
+    free(coloured);
+    table_done(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(columns_align)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
