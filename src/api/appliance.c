@@ -395,6 +395,7 @@ int appliance_run(const struct options *o)
         start_signals(&a);
         start_timers(&a);
         reconcile_start(a.reconcile);
+        a.started = true;
         log_info(&LOG, "started", "version", PACKAGE_VERSION, "api", o->web_address, "proxy", o->web_proxy_addr, "store", o->store_path);
         notify_ready();
         loop_run(a.loop);

@@ -56,7 +56,9 @@ int appliance_reload(void *data, struct errctx *err)
     struct promconf *fresh = NULL;
     configuration_options(a, &opts);
     look_at_file(a, &a->config_stat);
-    notify_reloading();
+    if (a->started) { /* the first load is not a reload */
+        notify_reloading();
+    }
     int rc = promconf_load(a->o->config_file, &opts, &fresh, err);
     if (rc == 0 && (a->conf == NULL || strcmp(fresh->hash, a->conf->hash) != 0)) {
         rc = take_configuration(a, fresh, err);
@@ -72,7 +74,9 @@ int appliance_reload(void *data, struct errctx *err)
         log_error(&LOG, "load configuration", "err", err->msg, "action",
                   a->conf != NULL ? "the running configuration stays" : "refuse to start");
     }
-    notify_ready();
+    if (a->started) {
+        notify_ready();
+    }
     return rc;
 }
 

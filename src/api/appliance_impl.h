@@ -31,7 +31,7 @@ struct appliance {
     int64_t started_ms;        /* monotonic */
     struct loop_timer *save_timer, *watch_timer, *notify_timer;
     uv_signal_t signals[3];
-    bool ending;
+    bool started, ending;
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
 };
