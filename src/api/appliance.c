@@ -225,10 +225,30 @@ static int prepare_store(struct appliance *a, struct errctx *err)
     return rc;
 }
 
+/* Both ports before anything else: a port in use ends the start before a child runs. Connections that come early wait in the
+ * sockets' queues. */
+static int open_listeners(struct appliance *a, struct errctx *err)
+{
+    bool inherited;
+    int rc = listener_open(a->o->web_proxy_addr, "proxy", &a->proxy_fd, &inherited, err);
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "web.proxy-addr");
+    }
+    rc = listener_open(a->o->web_address, "api", &a->api_fd, &inherited, err);
+    return rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
+}
+
+static int take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
+
+/* Begins with the table the first round has published: nothing that is assigned is ever refused. */
 static int start_proxy(struct appliance *a, struct errctx *err)
 {
-    int fd;
-    bool inherited;
+    int fd = take_fd(&a->proxy_fd);
     const struct proxy_conf conf = {
         .threads = (unsigned)a->o->proxy_threads,
         .connections_max = (unsigned)a->o->proxy_max_connections,
@@ -241,8 +261,7 @@ static int start_proxy(struct appliance *a, struct errctx *err)
         .line_bytes_max = (size_t)a->o->proxy_max_line_size_bytes,
     };
     const struct proxy_events events = {appliance_on_record, a};
-    int rc = listener_open(a->o->web_proxy_addr, "proxy", &fd, &inherited, err);
-    return rc != 0 ? errctx_prefix(err, rc, "web.proxy-addr") : proxy_new(a->loop, &fd, 1, &conf, a->table, &events, &a->proxy, err);
+    return proxy_new(a->loop, &fd, 1, &conf, a->table, &events, &a->proxy, err);
 }
 
 static const char *or_null(const char *text)
@@ -252,14 +271,14 @@ static const char *or_null(const char *text)
 
 static int start_api(struct appliance *a, struct errctx *err)
 {
-    int fd;
-    bool inherited;
-    const struct api_env env = {.control = a->loop, .view = take_view, .reload = appliance_reload, .set_stop_reason = appliance_set_stop_reason, .data = a};
-    int rc = listener_open(a->o->web_address, "api", &fd, &inherited, err);
-    if (rc != 0) {
-        return errctx_prefix(err, rc, "web.address");
-    }
-    return api_server_new(fd, or_null(a->o->web_config_file), or_null(a->o->web_token_file), &env, &a->api, err);
+    const struct api_env env = {
+        .control = a->loop,
+        .view = take_view,
+        .reload = appliance_reload,
+        .set_stop_reason = appliance_set_stop_reason,
+        .data = a,
+    };
+    return api_server_new(take_fd(&a->api_fd), or_null(a->o->web_config_file), or_null(a->o->web_token_file), &env, &a->api, err);
 }
 
 static int start_balancer(struct appliance *a, struct errctx *err)
@@ -325,20 +344,21 @@ static int start(struct appliance *a, struct errctx *err)
         rc = prepare_store(a, err);
     }
     if (rc == 0) {
-        a->http = http_client_new(a->loop);
-        rc = start_balancer(a, err);
+        rc = open_listeners(a, err);
     }
     if (rc == 0) {
-        rc = start_proxy(a, err);
+        a->http = http_client_new(a->loop);
+        rc = start_balancer(a, err);
     }
     if (rc == 0) {
         a->discovery = discovery_new(a->loop, a->http, &events);
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
-        rc = start_api(a, err);
+        reconcile_start(a->reconcile);
+        rc = start_proxy(a, err);
     }
-    return rc;
+    return rc == 0 ? start_api(a, err) : rc;
 }
 
 static void stop(struct appliance *a)
@@ -369,8 +389,11 @@ static void stop(struct appliance *a)
     free(a->proxy_url);
     free(a->prometheus_args);
     loop_free(&a->loop);
-    if (a->lock_fd >= 0) {
-        close(a->lock_fd);
+    const int fds[] = {a->lock_fd, a->proxy_fd, a->api_fd};
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (fds[i] >= 0) {
+            close(fds[i]);
+        }
     }
 }
 
@@ -380,6 +403,8 @@ int appliance_run(const struct options *o)
     struct appliance a = {
         .o = o,
         .lock_fd = -1,
+        .proxy_fd = -1,
+        .api_fd = -1,
         .stop_reason = mem_strdup(""),
         .last_reload_error = mem_strdup(""),
         .last_reload_diff = mem_strdup(""),
@@ -394,8 +419,7 @@ int appliance_run(const struct options *o)
     } else {
         start_signals(&a);
         start_timers(&a);
-        reconcile_start(a.reconcile);
-        a.started = true;
+            a.started = true;
         log_info(&LOG, "started", "version", PACKAGE_VERSION, "api", o->web_address, "proxy", o->web_proxy_addr, "store", o->store_path);
         notify_ready();
         loop_run(a.loop);

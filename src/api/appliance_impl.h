@@ -27,7 +27,7 @@ struct appliance {
     char *state_path, *proxy_url;
     const char **prometheus_args; /* NULL-ended */
     gid_t gid;
-    int lock_fd;
+    int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
     int64_t started_ms;        /* monotonic */
     struct loop_timer *save_timer, *watch_timer, *notify_timer;
     uv_signal_t signals[3];

@@ -370,7 +370,7 @@ void reconcile_start(struct reconcile *r)
         r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups);
     }
     loop_timer_start(r->probe_timer, PROBE_TICK_MS, PROBE_TICK_MS);
-    loop_timer_start(r->round_timer, 0, 0);
+    round_run(r);
 }
 
 void reconcile_kick(struct reconcile *r)

@@ -77,7 +77,7 @@ struct reconcile_move {
 struct reconcile *reconcile_new(const struct reconcile_conf *conf, const struct reconcile_env *env);
 void reconcile_free(struct reconcile **r); /* frees the shards, not the provider */
 
-void reconcile_start(struct reconcile *r);
+void reconcile_start(struct reconcile *r); /* the first round is made at once */
 void reconcile_kick(struct reconcile *r);  /* a round soon (within half a second), not only at the next interval */
 
 void reconcile_set_config(struct reconcile *r, struct promconf *conf); /* new generation for every shard */
