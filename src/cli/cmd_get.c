@@ -1,58 +1,16 @@
 /* kvass get: an operator's view of a running kvass, over its API. */
-#include "base/loop.h"
+#include "base/mem.h"
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/fetch.h"
 #include "cli/table.h"
 #include "model/wire.h"
-#include "net/http_client.h"
+#include "net/curl_loop.h"
 
 #include <jansson.h>
 #include <unistd.h>
 
-#define ANSWER_BYTES_MAX ((size_t)1 << 30)
-#define WATCH_MS         2000
-
-struct fetch {
-    struct loop *loop;
-    struct bytes body;
-    struct errctx err;
-    int status;
-};
-
-static void on_answer(void *data, const struct http_answer *answer)
-{
-    struct fetch *f = data;
-    f->status = answer->status;
-    f->err = answer->err;
-    bytes_append_view(&f->body, answer->body);
-    loop_stop(f->loop);
-}
-
-/* Blocking GET: a loop of its own for one call. */
-static int fetch(const char *server, const char *path, const char *token, struct bytes *ret, struct errctx *err)
-{
-    struct fetch f = {.loop = loop_new()};
-    struct http_client *client = http_client_new(f.loop);
-    char *url = mem_printf("%s%s", server, path);
-    char *auth = token != NULL ? mem_printf("Authorization: Bearer %s", token) : NULL;
-    const char *headers[] = {auth, NULL};
-    const struct http_request req = {
-        .url = url, .headers = headers, .timeout_ms = 30000, .answer_bytes_max = ANSWER_BYTES_MAX};
-    bytes_init(&f.body, ANSWER_BYTES_MAX);
-    http_client_send(client, &req, on_answer, &f);
-    loop_run(f.loop);
-    int rc = f.err.code != 0 ? errctx_set(err, f.err.code, "%s: %s", url, f.err.msg) : 0;
-    if (rc == 0 && f.status != 200) {
-        rc = errctx_set(err, ERR_UNAVAILABLE, "%s: status %d: %.*s", url, f.status,
-                        (int)(f.body.len < 200 ? f.body.len : 200), bytes_view(&f.body).base);
-    }
-    http_client_free(&client);
-    loop_free(&f.loop);
-    free(url);
-    free(auth);
-    *ret = f.body;
-    return rc;
-}
+#define WATCH_MS 2000
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -146,9 +104,11 @@ static int show(const struct noun *noun, const char *server, const char *token, 
     struct bytes body;
     json_t *root = NULL;
     const json_t *data = NULL;
-    int rc = fetch(server, noun->path, token, &body, &err);
+    char *url = mem_printf("%s%s", server, noun->path);
+    int rc = fetch(NULL, url, token, &body, &err);
+    free(url);
     if (rc == 0 && noun->print != NULL && !as_json) {
-        root = wire_parse(bytes_view(&body), ANSWER_BYTES_MAX, &err);
+        root = wire_parse(bytes_view(&body), FETCH_BYTES_MAX, &err);
         data = root != NULL ? wire_data(root, &err) : NULL;
         rc = err.code;
     }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/render_querier.h"
 #include "configgen/render.h"
 #include "model/wire.h"
 
@@ -22,6 +23,7 @@ struct render_arguments {
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
     const char *self_monitor;
     bool querier;
+    struct querier_arguments from_server;
 };
 
 static int usage_fail(const char *what)
@@ -204,12 +206,13 @@ int cmd_render(int argc, char **argv)
 {
     static const struct command_help help = {
         "kvass render --config.file=FILE [--targets=FILE] [options] | kvass render --querier "
-        "--url=URL ...",
+        "--url=URL ...|--server=URL",
         "Prints the Prometheus configuration of a shard: FILE with each job's targets taken from "
         "--targets\n"
         "({\"Targets\":{\"job\":[target,...]}}, as in the API) and scraped through the proxy. With "
         "--querier, the\n"
-        "configuration of a Prometheus that reads from all --url."};
+        "configuration of a Prometheus that reads from all --url, or from all shards of the running kvass at "
+        "--server."};
     struct render_arguments a = {
         .proxy = "http://127.0.0.1:8008", .rules = "keep", .version = "2.42"};
     const char **urls = mem_calloc((size_t)argc + 1, sizeof(*urls));
@@ -236,12 +239,18 @@ int cmd_render(int argc, char **argv)
         {"prometheus.version", "VERSION", &a.version, NULL, "2.x or 3.x (default 2.42)"},
         {"querier", NULL, NULL, &a.querier, "a querier's configuration instead"},
         {"url", "URL", NULL, NULL, "with --querier: a Prometheus to read from; may be repeated"},
+        {"server", "URL", &a.from_server.server, NULL, "with --querier: API of a running kvass"},
+        {"output", "FILE", &a.from_server.output, NULL, "with --server: the file to write when it changed (default stdout)"},
+        {"reload-url", "URL", &a.from_server.reload_url, NULL, "with --server: POST here after a change"},
+        {"watch", NULL, NULL, &a.from_server.watch, "with --server: keep FILE current, every five seconds"},
     };
     int positionals =
         args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), NULL, 0);
     int status = positionals == -2 ? 0 : EXIT_USAGE;
     if (positionals == 0) {
-        status = a.querier ? print_querier(urls, url_count) : check_and_run(&a);
+        status = !a.querier                      ? check_and_run(&a)
+                 : a.from_server.server != NULL ? render_querier_from_server(&a.from_server)
+                                                : print_querier(urls, url_count);
     }
     free(urls);
     return status;

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from harness import KVASS, Appliance, Exporter, Prometheus, free_ports, http, query, scalar, wait_for
+from harness import KVASS, Appliance, Exporter, Process, Prometheus, free_ports, http, query, scalar, wait_for
 
 SERIES = 2000
 
@@ -506,11 +506,20 @@ def test_the_querier_sees_all_and_stop_scraping_stops(world):
     world.configure([static_job("a", addresses)])
     kvass = world.appliance("--shard.max-series=6000").wait_ready()
     wait_for("two shards", 90, lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
-    write(os.path.join(world.directory, "querier.yml"), http(kvass.url + "/api/v1/querier/config")[1])
-    querier = Prometheus(os.path.join(world.directory, "querier"), os.path.join(world.directory, "querier.yml"))
+    querier_file = os.path.join(world.directory, "querier.yml")
+    assert subprocess.run([KVASS, "render", "--querier", f"--server={kvass.url}", f"--output={querier_file}"], timeout=30).returncode == 0
+    querier = Prometheus(os.path.join(world.directory, "querier"), querier_file)
     world.started.append(querier.stop)
     querier.wait_ready()
     wait_for("all series in one query", 60, lambda: scalar(querier.url, "sum(scrape_samples_scraped)") == 4 * SERIES)
+    # The command keeps the querier's file current while shards come and go.
+    keeper = Process([KVASS, "render", "--querier", f"--server={kvass.url}", f"--output={querier_file}",
+                      f"--reload-url={querier.url}/-/reload", "--watch"], os.path.join(world.directory, "keeper.log"))
+    world.started.append(keeper.stop)
+    more, more_addresses = world.exporter(f"--series={SERIES}", listeners=2)
+    world.configure([static_job("a", addresses + more_addresses)])
+    wait_for("a third shard in the querier's file", 90, lambda: open(querier_file).read().count("url:") == 3)
+    wait_for("its series in one query", 60, lambda: scalar(querier.url, "sum(scrape_samples_scraped)") == 6 * SERIES)
     body = json.dumps({"stopScrapeReason": "maintenance"})
     assert http(kvass.url + "/api/v1/status/extra_config", "POST", body)[0] == 200
     before = exporter.stats()["scrapes"]
