@@ -176,7 +176,7 @@ def test_a_torn_state_file_is_set_aside(world):
 
 def test_a_restart_with_inherited_sockets_fails_no_scrape(world):
     exporter, addresses = world.exporter("--series=100", listeners=2)
-    world.configure([static_job("a", addresses, scrape_timeout="4s", scrape_interval="4s")])
+    world.configure([static_job("a", addresses, scrape_timeout="8s", scrape_interval="8s")])
     sockets = {}
     for name in ("api", "proxy"):
         # High numbers, so that they do not collide with the fds they become in the child.
@@ -192,6 +192,7 @@ def test_a_restart_with_inherited_sockets_fails_no_scrape(world):
     prometheus = kvass.shards()[0]["prometheusUrl"]
     began = time.time()
     for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        kvass.wait_ready()
         time.sleep(1.5)
         kvass.kill(sig)
         kvass.child.wait(30)
@@ -199,14 +200,14 @@ def test_a_restart_with_inherited_sockets_fails_no_scrape(world):
         kvass = world.appliance(*options, ports=ports, base_port=kvass.base_port, sockets=sockets)
     kvass.wait_ready()
     ended = time.time()
-    wait_for("good samples after the last restart", 60, lambda: len(query(prometheus, f"timestamp(up == 1) > {ended + 4}")) == 2)
+    wait_for("good samples after the last restart", 60, lambda: len(query(prometheus, f"timestamp(up == 1) > {ended}")) == 2)
     window = int(time.time() - began)
     series = query(prometheus, f"up[{window}s]")
     assert len(series) == 2
     for _, samples in series:
         values = [v for _, v in samples]
         # A scrape that was under way in the killed process is lost with it; those that came in between only waited.
-        assert values.count("0") <= 1 and len(values) >= window // 4 - 2, samples
+        assert values.count("0") <= 1 and len(values) >= window // 8 - 2, samples
     for s in sockets.values():
         s.close()
 
