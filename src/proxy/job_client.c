@@ -103,6 +103,10 @@ struct job_client *job_client_get(struct job_clients *clients, struct promconf *
         return *slot;
     }
     const struct job_conf *j = promconf_job(conf, job_interned);
+    if (j == NULL && slot != NULL) {
+        (*slot)->refs++; /* a job that has just been removed: its last targets are leaving, and are served as before */
+        return *slot;
+    }
     if (j == NULL) {
         return NULL;
     }

@@ -14,7 +14,7 @@ struct job_clients;
 struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max);
 void job_clients_free(struct job_clients **clients); /* no reference may be out */
 
-/* A reference to the client of a job in conf; NULL when conf has no such job. */
+/* A reference to the client of a job in conf, or of one that conf has no more but an earlier one had; NULL when it is unknown. */
 struct job_client *job_client_get(struct job_clients *clients, struct promconf *conf, const char *job_interned);
 void job_client_unref(struct job_client *c);
 

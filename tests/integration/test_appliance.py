@@ -262,6 +262,21 @@ def test_a_bad_reload_changes_nothing(world):
     assert "added job 'b'" in kvass.get("/api/v1/status/reload")["changes"]
 
 
+def test_a_removed_job_ends_without_a_failed_scrape(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses), static_job("b", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("all up", 60, lambda: all_up(kvass, 4))
+    prometheus = kvass.shards()[0]["prometheusUrl"]
+    wait_for("samples", 30, lambda: len(query(prometheus, "count_over_time(up[1m]) > 3")) == 4)
+    world.configure([static_job("a", addresses)])
+    assert http(kvass.url + "/-/reload", "POST", "")[0] == 200
+    wait_for("the end of job b", 60, lambda: query(prometheus, 'up{job="b"}') == [])
+    assert {v for _, v in query(prometheus, "min_over_time(up[1m])")} == {"1"}
+    assert "removed job 'b'" in kvass.get("/api/v1/status/reload")["changes"]
+    wait_for("job b to be forgotten", 90, lambda: all_up(kvass, 2))
+
+
 def test_an_unreadable_target_file_keeps_the_last_list(world):
     exporter, addresses = world.exporter("--series=100", listeners=2)
     targets = os.path.join(world.directory, "t.json")
