@@ -1,11 +1,15 @@
 """kvass appliance with real Prometheus children: bad input, restart safety, scaling, memory. The whole main job is scripts/demo."""
+import base64
 import fcntl
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 import time
+from http import server as http_server
 
 import pytest
 from harness import KVASS, Appliance, Exporter, Process, Prometheus, free_ports, http, query, scalar, wait_for
@@ -100,6 +104,105 @@ def test_settled_system_writes_nothing(world):
     assert {f: os.stat(f).st_mtime_ns for f in files} == before
     for f in files:
         assert os.stat(f).st_mode & 0o777 == 0o640
+
+
+def test_a_target_too_big_for_any_shard_is_said_and_never_scales(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=3)
+    exporter.control("series=9000", listener=2)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("the two others", 60, lambda: sum(t["health"] == "up" and len(t["shards"]) == 1 for t in kvass.targets()) == 2)
+    rounds = kvass.get("/api/v1/shards")["rounds"]
+    wait_for("some more rounds", 30, lambda: kvass.get("/api/v1/shards")["rounds"] >= rounds + 5)
+    ledger = kvass.get("/api/v1/ledger")
+    assert ledger["too_big"] == 1 and ledger["assigned"] == 2 and len(kvass.shards()) == 1
+    [big] = [t for t in kvass.targets() if t["state"] == "too_big"]
+    assert "do not fit an empty shard" in big["reason"] and big["shards"] == []
+    exporter.control("series=1500", listener=2)  # it shrinks: a later probe or round takes it in
+    world.configure([static_job("a", addresses), static_job("again", addresses[2:])])
+    kvass.kill(signal.SIGHUP)
+    wait_for("its smaller self", 60, lambda: any(t["scrapePool"] == "again" and t["health"] == "up" for t in kvass.targets()))
+
+
+def test_a_label_edit_keeps_the_shard_without_a_gap(world):
+    exporter, addresses = world.exporter(f"--series={SERIES}", listeners=4)
+    targets = os.path.join(world.directory, "t.json")
+    write(targets, json.dumps([{"targets": addresses, "labels": {"rack": "a"}}]))
+    world.configure([{"job_name": "a", "file_sd_configs": [{"files": [targets]}]}])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("settled", 90, lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
+    owners = kvass.owners()
+    write(targets, json.dumps([{"targets": addresses, "labels": {"rack": "b"}}]))
+    wait_for("the new labels", 60, lambda: all_up(kvass, 4) and {t["labels"]["rack"] for t in kvass.targets()} == {"b"})
+    assert kvass.owners() == owners and kvass.moves() == []
+    wait_for("new samples", 30, lambda: prometheus_value(kvass, 'count(up{rack="b"} == 1)') == 4)
+    assert prometheus_value(kvass, "count(min_over_time(up[1m]) == 0)") == 0
+
+
+class Picky(http_server.BaseHTTPRequestHandler):
+    """Serves metrics over TLS, to whoever knows the password, and notes what was asked."""
+
+    asked = []
+
+    def do_GET(self):
+        good = self.headers["Authorization"] == "Basic " + base64.b64encode(b"u:hunter2").decode()
+        body = b"picky 1\n" if good else b"go away\n"
+        type(self).asked.append((self.path, good))
+        self.send_response(200 if good else 401)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_odd_job_tls_passwords_params_and_all(world):
+    key, cert = os.path.join(world.directory, "key.pem"), os.path.join(world.directory, "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2", "-subj",
+                    "/CN=picky.example", "-addext", "subjectAltName=DNS:picky.example"], check=True, capture_output=True)
+    server = http_server.ThreadingHTTPServer(("127.0.0.1", 0), Picky)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    world.started.append(server.shutdown)
+    Picky.asked = []
+    address = f"127.0.0.1:{server.server_address[1]}"
+    name = "p\u00e4th/with slash & more"
+    common = {"scheme": "https", "basic_auth": {"username": "u", "password": "hunter2"},
+              "tls_config": {"ca_file": cert, "server_name": "picky.example"}}
+    world.configure([
+        static_job(name, [address], metrics_path="/a b", params={"collect[]": ["cpu", "mem"], "module": ["x"]},
+                   relabel_configs=[{"target_label": "__param_module", "replacement": "y&z"},
+                                    {"target_label": "__scrape_interval__", "replacement": "2s"},
+                                    {"target_label": "__scrape_timeout__", "replacement": "2s"}], **common),
+        static_job("wrong name", [address], **{**common, "tls_config": {"ca_file": cert, "server_name": "other.example"}}),
+        static_job("wrong password", [address], **{**common, "basic_auth": {"username": "u", "password": "guessed"}})])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+
+    def judged():
+        health = {t["scrapePool"]: t["health"] for t in kvass.targets()}
+        return health == {name: "up", "wrong name": "down", "wrong password": "down"}
+
+    wait_for("one up, two down", 60, judged)
+    prometheus = kvass.shards()[0]["prometheusUrl"]
+    wait_for("Prometheus to agree", 40, lambda: {m["job"]: v for m, v in query(prometheus, "up")} ==
+             {name: "1", "wrong name": "0", "wrong password": "0"})
+    errors = {t["scrapePool"]: t["lastError"] for t in kvass.targets()}
+    assert "401" in errors["wrong password"] and "certificate" in errors["wrong name"].lower()
+    good = {path for path, ok in Picky.asked if ok}
+    assert good == {"/a%20b?collect%5B%5D=cpu&collect%5B%5D=mem&module=y%26z"}, good
+    assert [t["scrapeInterval"] for t in kvass.targets() if t["scrapePool"] == name] == ["2s"]
+    # The password is where it must be and nowhere else.
+    places = [kvass.output(), http(kvass.url + "/api/v1/targets")[1], http(kvass.url + "/api/v1/status/config")[1],
+              http(kvass.url + "/metrics")[1], http(kvass.url + "/api/v1/shards")[1], http(prometheus + "/api/v1/targets")[1],
+              http(prometheus + "/api/v1/status/config")[1]]
+    for folder, _, names in os.walk(kvass.store):
+        if "/data" not in folder:
+            places += [open(os.path.join(folder, n), errors="replace").read() for n in names if n != "lock"]
+    assert not any("hunter2" in p or "aHVudGVyMg" in p for p in places)
 
 
 # ---------------------------------------------------------------------------------------------------- restart safety
