@@ -7,6 +7,7 @@
 #include "model/wire.h"
 
 #include <pthread.h>
+#include <stdio.h>
 
 #define ANSWER_BYTES_MAX  ((size_t)1 << 31)
 #define REQUEST_BYTES_MAX ((size_t)64 << 20)
@@ -309,6 +310,16 @@ static const struct http_row ROWS[] = {
     {NULL, NULL, NULL},
 };
 
+static void on_answer(void *data, const char *row_path, const char *row_method, int status, double seconds)
+{
+    char code[16];
+    (void)data;
+    snprintf(code, sizeof(code), "%d", status);
+    metric_cell_observe(metric_cell(METRIC_COORDINATOR_HTTP_REQUEST_DURATION_SECONDS, row_path != NULL ? row_path : "other",
+                                    row_method != NULL ? row_method : "other", code),
+                        seconds);
+}
+
 static void *thread_main(void *data)
 {
     struct api_server *s = data;
@@ -324,6 +335,7 @@ int api_server_new(int listen_fd, const char *web_config_file, const char *token
         .request_bytes_max = REQUEST_BYTES_MAX,
         .web_config_file = web_config_file,
         .token_file = token_file,
+        .on_answer = on_answer,
     };
     s->env = *env;
     s->loop = loop_new();
