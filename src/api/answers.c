@@ -1,5 +1,5 @@
-/* JSON answers from the view: see answers.h. Shapes of Prometheus and of the Go Kvass where they have one; shards, moves and ledger
- * are ours. */
+/* JSON answers from the view: see answers.h. Shapes of Prometheus and of the Go Kvass where they have one; shards,
+ * moves and ledger are ours. */
 #include "api/answers.h"
 #include "base/duration.h"
 #include "base/timebase.h"

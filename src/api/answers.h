@@ -19,9 +19,11 @@ struct target_query {
 };
 
 /* Each writes the whole envelope. ERR_INVALID for a bad job regex: the caller answers 400. */
-int answer_targets(const struct api_view *v, const struct target_query *q, struct bytes *out, struct errctx *err) MUST_CHECK;
+int answer_targets(const struct api_view *v, const struct target_query *q, struct bytes *out,
+                   struct errctx *err) MUST_CHECK;
 void answer_runtimeinfo(const struct api_view *v, struct bytes *out);
-void answer_samples(const struct api_view *v, struct view job_substring, struct bytes *out); /* samples per second, by job */
+void answer_samples(const struct api_view *v, struct view job_substring,
+                    struct bytes *out); /* samples per second, by job */
 void answer_config(const struct api_view *v, struct bytes *out);
 void answer_shards(const struct api_view *v, struct bytes *out);
 void answer_moves(const struct api_view *v, struct bytes *out);

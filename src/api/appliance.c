@@ -1,6 +1,6 @@
-/* The appliance: see appliance.h. All state here belongs to the control thread. Facts arrive through callbacks (discovery, scrape
- * records, provider, signals, API calls); decisions are the round's. What workers may scrape is one proxy table over all
- * local shards, built anew and published whenever an assignment or the configuration changes. */
+/* The appliance: see appliance.h. All state here belongs to the control thread. Facts arrive through callbacks
+ * (discovery, scrape records, provider, signals, API calls); decisions are the round's. What workers may scrape is one
+ * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -21,11 +21,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define API_GRACE_MS      3000
-#define PROXY_GRACE_MS    12000
-#define VIEW_AGE_MS       300
-#define SAVE_EVERY_MS     60000
-#define WATCH_EVERY_MS    5000
+#define API_GRACE_MS   3000
+#define PROXY_GRACE_MS 12000
+#define VIEW_AGE_MS    300
+#define SAVE_EVERY_MS  60000
+#define WATCH_EVERY_MS 5000
 
 static const struct logctx LOG = {NULL, "component", "appliance"};
 
@@ -122,8 +122,8 @@ static void on_provider_stopped(void *data)
     loop_stop(a->loop);
 }
 
-/* Scrapes under way end, the API answers its last calls, the state is saved; then the children are ended or left to the next
- * start. A second signal ends at once. */
+/* Scrapes under way end, the API answers its last calls, the state is saved; then the children are ended or left to the
+ * next start. A second signal ends at once. */
 static void begin_end(struct appliance *a, int signum)
 {
     if (a->ending) {
@@ -133,7 +133,8 @@ static void begin_end(struct appliance *a, int signum)
     }
     a->ending = true;
     bool keep_children = signum == SIGTERM && a->o->shard_on_exit == SHARD_ON_EXIT_KEEP;
-    log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards", keep_children ? "left running" : "ended");
+    log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards",
+             keep_children ? "left running" : "ended");
     notify_stopping();
     for (size_t i = 0; i < sizeof(a->signals) / sizeof(a->signals[0]); i++) {
         if (a->signals[i].signum == SIGHUP) {
@@ -207,8 +208,8 @@ static int prepare_store(struct appliance *a, struct errctx *err)
         return errctx_prefix(err, rc, "store.path");
     }
     a->state_path = mem_printf("%s/state", a->o->store_path);
-    a->proxy_url = a->o->inject_proxy[0] != '\0' ? mem_strdup(a->o->inject_proxy)
-                                                 : mem_printf("http://%s", a->o->web_proxy_addr);
+    a->proxy_url =
+        a->o->inject_proxy[0] != '\0' ? mem_strdup(a->o->inject_proxy) : mem_printf("http://%s", a->o->web_proxy_addr);
     a->prometheus_args = mem_calloc(a->o->shard_prometheus_args.len + 1, sizeof(*a->prometheus_args));
     for (size_t i = 0; i < a->o->shard_prometheus_args.len; i++) {
         a->prometheus_args[i] = a->o->shard_prometheus_args.items[i];
@@ -218,15 +219,15 @@ static int prepare_store(struct appliance *a, struct errctx *err)
     if (a->lock_fd < 0) {
         rc = errctx_set_errno(err, errno, "open(%s)", path);
     } else if (flock(a->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        rc = errctx_set(err, ERR_CONFLICT, "%s is locked: another kvass uses this store.path; end it, or give this one its own",
-                        path);
+        rc = errctx_set(err, ERR_CONFLICT,
+                        "%s is locked: another kvass uses this store.path; end it, or give this one its own", path);
     }
     free(path);
     return rc;
 }
 
-/* Both ports before anything else: a port in use ends the start before a child runs. Connections that come early wait in the
- * sockets' queues. */
+/* Both ports before anything else: a port in use ends the start before a child runs. Connections that come early wait
+ * in the sockets' queues. */
 static int open_listeners(struct appliance *a, struct errctx *err)
 {
     bool inherited;
@@ -278,7 +279,8 @@ static int start_api(struct appliance *a, struct errctx *err)
         .set_stop_reason = appliance_set_stop_reason,
         .data = a,
     };
-    return api_server_new(take_fd(&a->api_fd), or_null(a->o->web_config_file), or_null(a->o->web_token_file), &env, &a->api, err);
+    return api_server_new(take_fd(&a->api_fd), or_null(a->o->web_config_file), or_null(a->o->web_token_file), &env,
+                          &a->api, err);
 }
 
 static int start_balancer(struct appliance *a, struct errctx *err)
@@ -299,7 +301,10 @@ static int start_balancer(struct appliance *a, struct errctx *err)
     a->provider->on_change = on_provider_change;
     a->provider->data = a;
     struct reconcile_conf rconf = {
-        .explore = {.concurrency = (unsigned)a->o->explore_concurrence, .attempts = 3, .backoff_ms = 1000, .result_ttl_ms = 900000},
+        .explore = {.concurrency = (unsigned)a->o->explore_concurrence,
+                    .attempts = 3,
+                    .backoff_ms = 1000,
+                    .result_ttl_ms = 900000},
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
@@ -419,8 +424,9 @@ int appliance_run(const struct options *o)
     } else {
         start_signals(&a);
         start_timers(&a);
-            a.started = true;
-        log_info(&LOG, "started", "version", PACKAGE_VERSION, "api", o->web_address, "proxy", o->web_proxy_addr, "store", o->store_path);
+        a.started = true;
+        log_info(&LOG, "started", "version", PACKAGE_VERSION, "api", o->web_address, "proxy", o->web_proxy_addr,
+                 "store", o->store_path);
         notify_ready();
         loop_run(a.loop);
         log_info(&LOG, "ended");

@@ -37,8 +37,8 @@ static int take_configuration(struct appliance *a, struct promconf *fresh, struc
         return rc;
     }
     char *diff = config_diff(a->conf, fresh);
-    log_info(&LOG, "configuration loaded", "file", a->o->config_file, "jobs", log_num((int64_t)fresh->job_count), "changes",
-             diff);
+    log_info(&LOG, "configuration loaded", "file", a->o->config_file, "jobs", log_num((int64_t)fresh->job_count),
+             "changes", diff);
     remember(&a->last_reload_diff, diff);
     free(diff);
     promconf_unref(a->conf);

@@ -21,14 +21,14 @@ struct appliance {
     struct proxy *proxy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
-    struct api_view *view;     /* newest; rebuilt when older than VIEW_AGE_MS */
+    struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
     uint64_t table_generation;
     char *stop_reason, *last_reload_error, *last_reload_diff;
     char *state_path, *proxy_url;
     const char **prometheus_args; /* NULL-ended */
     gid_t gid;
     int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
-    int64_t started_ms;        /* monotonic */
+    int64_t started_ms;            /* monotonic */
     struct loop_timer *save_timer, *watch_timer, *notify_timer;
     uv_signal_t signals[3];
     bool started, ending;
@@ -36,12 +36,11 @@ struct appliance {
     enum prometheus_major major; /* whose rules to follow */
 };
 
-
 /* What the API shows has changed: the next call gets a fresh view. */
 void appliance_drop_view(struct appliance *a);
 
 /* appliance_table.c: one proxy table over all local shards */
-void appliance_publish(void *data);                                          /* builds and publishes it */
+void appliance_publish(void *data); /* builds and publishes it */
 void appliance_probe(void *data, const struct target *t);
 void appliance_on_record(void *data, const struct scrape_record *r);
 void appliance_set_stop_reason(void *data, const char *reason);
@@ -51,7 +50,7 @@ void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
 
 /* appliance_config.c */
-int appliance_reload(void *data, struct errctx *err);                        /* all or nothing */
+int appliance_reload(void *data, struct errctx *err); /* all or nothing */
 void appliance_watch_config(void *data);
 void appliance_limits(const struct options *o, struct plan_limits *ret);
 

@@ -52,10 +52,8 @@ static void add_shards(struct state *st, const struct registry *reg)
 {
     VEC(struct owned) all = {0};
     struct state_shard *shard = NULL;
-    vec_foreach(ep, &reg->entries)
-    {
-        vec_foreach(o, &(*ep)->owners)
-        {
+    vec_foreach(ep, &reg->entries) {
+        vec_foreach(o, &(*ep)->owners) {
             *vec_push(&all) = (struct owned){o->group, o->state, o->since_ms, *ep};
         }
     }
@@ -110,7 +108,8 @@ static void restore_shard(struct appliance *a, const struct state_shard *shard)
         }
         e->health = t->status.health;
         e->last_scrape_ms = t->status.last_scrape_ms;
-        entry_set_owner(e, group, t->a.state == ASSIGNMENT_IN_TRANSFER ? OWNER_IN_TRANSFER : OWNER_ASSIGNED, t->a.since_ms);
+        entry_set_owner(e, group, t->a.state == ASSIGNMENT_IN_TRANSFER ? OWNER_IN_TRANSFER : OWNER_ASSIGNED,
+                        t->a.since_ms);
     }
 }
 

@@ -1,5 +1,5 @@
-/* The proxy table: what workers may scrape, over all local shards; built anew and published whenever an assignment or the
- * configuration changes. */
+/* The proxy table: what workers may scrape, over all local shards; built anew and published whenever an assignment or
+ * the configuration changes. */
 #include "api/appliance_impl.h"
 #include "base/log.h"
 #include "shard/local.h"
@@ -16,8 +16,7 @@ void appliance_publish(void *data)
     }
     struct proxy_table *t = proxy_table_new(a->conf, ++a->table_generation);
     for (size_t i = 0; i < group_count; i++) {
-        vec_foreach(r, &groups[i].replicas)
-        {
+        vec_foreach(r, &groups[i].replicas) {
             size_t count;
             const struct assignment *items = r->shard->ops->assignment(r->shard, &count);
             proxy_table_add(t, r->shard->id, items, count);

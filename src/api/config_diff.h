@@ -4,7 +4,8 @@
 
 #include "configgen/promconf.h"
 
-/* old may be NULL (the first configuration). At most 20 jobs are named, the rest counted. Malloc'd; "no change" when equal. */
+/* old may be NULL (the first configuration). At most 20 jobs are named, the rest counted. Malloc'd; "no change" when
+ * equal. */
 char *config_diff(const struct promconf *old, const struct promconf *new_conf);
 
 #endif

@@ -1,5 +1,5 @@
-/* API thread: see server.h. A call that needs the control loop is an api_call that goes there and comes back; the answer is
- * formatted here, on the API thread, from the view it brings. */
+/* API thread: see server.h. A call that needs the control loop is an api_call that goes there and comes back; the
+ * answer is formatted here, on the API thread, from the view it brings. */
 #include "api/server.h"
 #include "api/answers.h"
 #include "base/log.h"
@@ -315,8 +315,9 @@ static void on_answer(void *data, const char *row_path, const char *row_method, 
     char code[16];
     (void)data;
     snprintf(code, sizeof(code), "%d", status);
-    metric_cell_observe(metric_cell(METRIC_COORDINATOR_HTTP_REQUEST_DURATION_SECONDS, row_path != NULL ? row_path : "other",
-                                    row_method != NULL ? row_method : "other", code),
+    metric_cell_observe(metric_cell(METRIC_COORDINATOR_HTTP_REQUEST_DURATION_SECONDS,
+                                    row_path != NULL ? row_path : "other", row_method != NULL ? row_method : "other",
+                                    code),
                         seconds);
 }
 

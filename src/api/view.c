@@ -25,8 +25,7 @@ static void take_owners(const struct reconcile_group *groups, size_t count, cons
                         struct view_target *t)
 {
     for (int in_transfer = 0; in_transfer < 2; in_transfer++) {
-        vec_foreach(o, &e->owners)
-        {
+        vec_foreach(o, &e->owners) {
             if ((o->state == OWNER_IN_TRANSFER) == (in_transfer == 1) && t->shard_count < VIEW_OWNERS_MAX) {
                 t->shards[t->shard_count++] = group_shard_id(groups, count, (int32_t)o->group);
             }
@@ -41,16 +40,15 @@ static int by_key(const void *a, const void *b)
     return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
 }
 
-static void take_targets(struct api_view *v, const struct registry *r, const struct reconcile_group *groups, size_t group_count)
+static void take_targets(struct api_view *v, const struct registry *r, const struct reconcile_group *groups,
+                         size_t group_count)
 {
     size_t total = r->entries.len;
-    vec_foreach(j, &r->jobs)
-    {
+    vec_foreach(j, &r->jobs) {
         total += (*j)->rejects.len;
     }
     v->targets = arena_alloc(v->arena, sizeof(*v->targets) * (total + 1));
-    vec_foreach(ep, &r->entries)
-    {
+    vec_foreach(ep, &r->entries) {
         const struct registry_entry *e = *ep;
         struct view_target *t = &v->targets[v->target_count++];
         *t = (struct view_target){
@@ -70,10 +68,8 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
     }
     v->good_count = v->target_count;
     qsort(v->targets, v->good_count, sizeof(*v->targets), by_key);
-    vec_foreach(jp, &r->jobs)
-    {
-        vec_foreach(x, &(*jp)->rejects)
-        {
+    vec_foreach(jp, &r->jobs) {
+        vec_foreach(x, &(*jp)->rejects) {
             v->targets[v->target_count++] = (struct view_target){
                 .discovered = x->discovered != NULL ? labels_ref(x->discovered) : NULL,
                 .state = x->state,
@@ -104,8 +100,7 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
     }
     v->shards = arena_alloc(v->arena, sizeof(*v->shards) * (total + 1));
     for (size_t i = 0; i < group_count; i++) {
-        vec_foreach(r, &groups[i].replicas)
-        {
+        vec_foreach(r, &groups[i].replicas) {
             const struct shard_info *info = r->shard->ops->info(r->shard);
             bool ready = r->provider_health == SHARD_HEALTH_READY;
             struct view_shard *out = &v->shards[v->shard_count++];
@@ -128,7 +123,8 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
     }
 }
 
-static void take_moves(struct api_view *v, const struct reconcile *r, const struct reconcile_group *groups, size_t group_count)
+static void take_moves(struct api_view *v, const struct reconcile *r, const struct reconcile_group *groups,
+                       size_t group_count)
 {
     v->moves = arena_alloc(v->arena, sizeof(*v->moves) * RECONCILE_MOVES_MAX);
     const struct reconcile_move *m;

@@ -1,5 +1,5 @@
-/* The published view: what the API thread may know. Built on the control thread, immutable, refcounted; targets and label sets
- * are shared, everything else copied into the view's arena. */
+/* The published view: what the API thread may know. Built on the control thread, immutable, refcounted; targets and
+ * label sets are shared, everything else copied into the view's arena. */
 #ifndef KVASS_API_VIEW_H
 #define KVASS_API_VIEW_H
 
@@ -8,14 +8,14 @@
 #define VIEW_OWNERS_MAX 8
 
 struct view_target {
-    const struct target *target;    /* NULL for dropped, invalid and duplicate ones */
+    const struct target *target;     /* NULL for dropped, invalid and duplicate ones */
     const struct labels *discovered; /* may be NULL */
     enum ledger_state state;
     enum target_health health;
     int64_t last_scrape_ms, last_duration_us;
     uint64_t series, scraped;
     bool size_known;
-    const char *error, *reason;     /* "" when none */
+    const char *error, *reason;          /* "" when none */
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
     unsigned shard_count;
 };
@@ -46,13 +46,13 @@ struct api_view {
     size_t target_count, good_count;
     struct view_shard *shards;
     size_t shard_count;
-    struct view_move *moves;     /* newest first */
+    struct view_move *moves; /* newest first */
     size_t move_count;
     uint64_t ledger[LEDGER_STATE_COUNT];
     unsigned wanted;
     const char *wanted_reason;
     uint64_t rounds;
-    bool discovered;             /* all first discoveries done */
+    bool discovered; /* all first discoveries done */
     const char *stop_reason;
     const char *last_reload_error; /* "" when the running configuration is the file's */
     const char *last_reload_diff;  /* what the last reload changed, in words */

@@ -8,8 +8,7 @@ static void shard_drop(struct shard *s)
 
 static void group_done(struct reconcile_group *g)
 {
-    vec_foreach(r, &g->replicas)
-    {
+    vec_foreach(r, &g->replicas) {
         shard_drop(r->shard);
     }
     vec_done(&g->replicas);
@@ -18,8 +17,7 @@ static void group_done(struct reconcile_group *g)
 
 void groups_done(struct groups *g)
 {
-    vec_foreach(x, &g->items)
-    {
+    vec_foreach(x, &g->items) {
         group_done(x);
     }
     vec_done(&g->items);
@@ -27,8 +25,7 @@ void groups_done(struct groups *g)
 
 struct reconcile_group *groups_find(struct groups *g, uint32_t id)
 {
-    vec_foreach(x, &g->items)
-    {
+    vec_foreach(x, &g->items) {
         if (x->id == id) {
             return x;
         }
@@ -53,8 +50,7 @@ struct reconcile_group *groups_get(struct groups *g, uint32_t id)
 
 static struct reconcile_shard *find_replica(struct reconcile_group *g, const char *id)
 {
-    vec_foreach(r, &g->replicas)
-    {
+    vec_foreach(r, &g->replicas) {
         if (r->shard->id == id) {
             return r;
         }
@@ -98,8 +94,8 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
     return changed;
 }
 
-static bool drop_unlisted(struct reconcile_group *group, const struct groups_env *env, const struct provider_shard *list,
-                          size_t count)
+static bool drop_unlisted(struct reconcile_group *group, const struct groups_env *env,
+                          const struct provider_shard *list, size_t count)
 {
     bool changed = false;
     for (size_t i = 0; i < group->replicas.len;) {
@@ -162,11 +158,9 @@ static size_t group_position(const struct groups *g, uint32_t id)
 struct wish *groups_wishes(const struct groups *g, const struct registry *r, bool only_dirty)
 {
     struct wish *wishes = mem_calloc(g->items.len + 1, sizeof(*wishes));
-    vec_foreach(ep, &r->entries)
-    {
+    vec_foreach(ep, &r->entries) {
         const struct registry_entry *e = *ep;
-        vec_foreach(o, &e->owners)
-        {
+        vec_foreach(o, &e->owners) {
             size_t at = group_position(g, o->group);
             if (at == SIZE_MAX || (only_dirty && !g->items.items[at].dirty)) {
                 continue;
@@ -196,8 +190,7 @@ void groups_wishes_free(struct wish **wishes, const struct groups *g)
 
 static bool any_dirty(const struct groups *g)
 {
-    vec_foreach(group, &g->items)
-    {
+    vec_foreach(group, &g->items) {
         if (group->dirty && group->replicas.len > 0) {
             return true;
         }
@@ -217,9 +210,9 @@ void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
             continue;
         }
         group->generation++;
-        vec_foreach(rep, &group->replicas)
-        {
-            rep->shard->ops->set_assignment(rep->shard, wishes[i].items.items, wishes[i].items.len, group->generation, epoch);
+        vec_foreach(rep, &group->replicas) {
+            rep->shard->ops->set_assignment(rep->shard, wishes[i].items.items, wishes[i].items.len, group->generation,
+                                            epoch);
         }
         group->dirty = false;
     }

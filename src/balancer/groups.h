@@ -21,12 +21,14 @@ void groups_done(struct groups *g);
 struct reconcile_group *groups_find(struct groups *g, uint32_t id); /* NULL when absent */
 struct reconcile_group *groups_get(struct groups *g, uint32_t id);  /* made when absent */
 
-/* Follows the provider's list: makes objects for new shards, frees those of vanished ones. A group that has no shard any more stays
- * (its health is then unknown) while keep(data, id) says that somebody owns something there. True when anything changed. */
-bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(void *data, uint32_t id), void *keep_data);
+/* Follows the provider's list: makes objects for new shards, frees those of vanished ones. A group that has no shard
+ * any more stays (its health is then unknown) while keep(data, id) says that somebody owns something there. True when
+ * anything changed. */
+bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(void *data, uint32_t id),
+                 void *keep_data);
 
-/* The wishes of all groups, from one walk over the registry: ret[i] belongs to g->items.items[i], sorted by (job, hash), targets
- * borrowed. only_dirty leaves the others empty. */
+/* The wishes of all groups, from one walk over the registry: ret[i] belongs to g->items.items[i], sorted by (job,
+ * hash), targets borrowed. only_dirty leaves the others empty. */
 struct wish {
     VEC(struct assignment) items;
 };

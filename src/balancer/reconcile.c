@@ -1,6 +1,6 @@
-/* The round: see reconcile.h. Callbacks record facts and at most ask for a round soon; decisions are made in round() alone, at the
- * daemon's own pace. A plan is applied to the wish (registry owners), the wish is pushed to the shards as a whole, and what
- * the shards acknowledge comes back as facts of the next round. */
+/* The round: see reconcile.h. Callbacks record facts and at most ask for a round soon; decisions are made in round()
+ * alone, at the daemon's own pace. A plan is applied to the wish (registry owners), the wish is pushed to the shards as
+ * a whole, and what the shards acknowledge comes back as facts of the next round. */
 #include "balancer/reconcile.h"
 #include "balancer/groups.h"
 #include "balancer/snapshot.h"
@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#define KICK_MS     300
+#define KICK_MS       300
 #define PROBE_TICK_MS 200
 
 static const struct logctx LOG = {NULL, "component", "balancer"};
@@ -168,17 +168,14 @@ static void take_verdicts(struct reconcile *r, const struct plan_input *in, cons
             e->reason = reason != NULL ? mem_strdup(reason) : NULL;
         }
     }
-    vec_foreach(e, &r->registry.entries)
-    {
+    vec_foreach(e, &r->registry.entries) {
         r->ledger[LEDGER_OVER_LIMIT] += (*e)->over_limit;
         if ((*e)->over_limit) {
             (*e)->state = LEDGER_OVER_LIMIT;
         }
     }
-    vec_foreach(j, &r->registry.jobs)
-    {
-        vec_foreach(x, &(*j)->rejects)
-        {
+    vec_foreach(j, &r->registry.jobs) {
+        vec_foreach(x, &(*j)->rejects) {
             r->ledger[x->state]++;
         }
     }
@@ -218,8 +215,7 @@ static void export_ledger(const struct reconcile *r)
 static bool somebody_owns(void *data, uint32_t group)
 {
     struct reconcile *r = data;
-    vec_foreach(e, &r->registry.entries)
-    {
+    vec_foreach(e, &r->registry.entries) {
         if (entry_owner(*e, group) != NULL) {
             return true;
         }
@@ -227,16 +223,15 @@ static bool somebody_owns(void *data, uint32_t group)
     return false;
 }
 
-/* All providers listed, all first discoveries done, every existing shard heard of, or silent for longer than the grace. */
+/* All providers listed, all first discoveries done, every existing shard heard of, or silent for longer than the grace.
+ */
 static bool is_complete(struct reconcile *r, int64_t now_ms)
 {
     if (!r->env.provider->ops->is_known(r->env.provider) || !r->env.is_discovered(r->env.data)) {
         return false;
     }
-    vec_foreach(g, &r->groups.items)
-    {
-        vec_foreach(rep, &g->replicas)
-        {
+    vec_foreach(g, &r->groups.items) {
+        vec_foreach(rep, &g->replicas) {
             bool given_up = g->listed_ms != 0 && now_ms - g->listed_ms > r->conf.limits.failover_grace_ms;
             if (rep->shard->ops->info(rep->shard)->last_seen_ms == 0 && !given_up) {
                 return false;
@@ -248,8 +243,7 @@ static bool is_complete(struct reconcile *r, int64_t now_ms)
 
 static void drop_over_limit(struct reconcile *r, int64_t now_ms)
 {
-    vec_foreach(e, &r->registry.entries)
-    {
+    vec_foreach(e, &r->registry.entries) {
         if ((*e)->over_limit && (*e)->owners.len > 0) {
             leave_all(r, *e, now_ms);
         }
@@ -349,8 +343,7 @@ void reconcile_free(struct reconcile **handle)
     groups_done(&r->groups);
     explore_free(&r->explore);
     registry_done(&r->registry);
-    vec_foreach(m, &r->moves)
-    {
+    vec_foreach(m, &r->moves) {
         free(m->url);
         free(m->reason);
     }
@@ -387,10 +380,8 @@ void reconcile_set_config(struct reconcile *r, struct promconf *conf)
     promconf_unref(r->promconf);
     r->promconf = promconf_ref(conf);
     r->config_generation++;
-    vec_foreach(g, &r->groups.items)
-    {
-        vec_foreach(rep, &g->replicas)
-        {
+    vec_foreach(g, &r->groups.items) {
+        vec_foreach(rep, &g->replicas) {
             rep->shard->ops->set_config(rep->shard, conf, r->config_generation);
         }
     }
@@ -406,8 +397,7 @@ uint64_t reconcile_config_generation(const struct reconcile *r)
 
 static void push_replaced(struct reconcile *r, struct registry_entry *e)
 {
-    vec_foreach(o, &e->owners)
-    {
+    vec_foreach(o, &e->owners) {
         if (e->replaced) {
             groups_get(&r->groups, o->group)->dirty = true;
         }
@@ -421,8 +411,7 @@ void reconcile_take_job(struct reconcile *r, struct built_job *b)
     const char *job = b->job;
     int64_t now_ms = timebase_realtime_ms();
     registry_take_job(&r->registry, b, now_ms, &added);
-    vec_foreach(e, &r->registry.entries)
-    {
+    vec_foreach(e, &r->registry.entries) {
         if ((*e)->target->job == job && (*e)->owners.len == 0 && !(*e)->size_known && (*e)->vanished_ms == 0) {
             explore_add(r->explore, (*e)->target, now_ms);
         }
@@ -487,10 +476,8 @@ uint64_t reconcile_rounds(const struct reconcile *r)
 
 struct shard *reconcile_shard_by_id(const struct reconcile *r, const char *id_interned)
 {
-    vec_foreach(g, &r->groups.items)
-    {
-        vec_foreach(rep, &g->replicas)
-        {
+    vec_foreach(g, &r->groups.items) {
+        vec_foreach(rep, &g->replicas) {
             if (rep->shard->id == id_interned) {
                 return rep->shard;
             }

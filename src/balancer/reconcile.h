@@ -1,5 +1,5 @@
-/* The round: snapshot -> plan -> apply. Owns the registry, the groups and the plan's bookkeeping; the only file of the balancer
- * that logs. Lives on the control loop; everything it calls is asynchronous. */
+/* The round: snapshot -> plan -> apply. Owns the registry, the groups and the plan's bookkeeping; the only file of the
+ * balancer that logs. Lives on the control loop; everything it calls is asynchronous. */
 #ifndef KVASS_BALANCER_RECONCILE_H
 #define KVASS_BALANCER_RECONCILE_H
 
@@ -14,9 +14,9 @@ struct reconcile;
 struct reconcile_conf {
     struct plan_limits limits;
     struct explore_conf explore;
-    int64_t interval_ms;       /* of rounds */
-    int64_t vanish_grace_ms;   /* vanished targets stay that long */
-    bool dry_run;              /* plan and log, apply nothing */
+    int64_t interval_ms;     /* of rounds */
+    int64_t vanish_grace_ms; /* vanished targets stay that long */
+    bool dry_run;            /* plan and log, apply nothing */
 };
 
 /* What the round needs from the daemon around it. */
@@ -38,7 +38,7 @@ struct reconcile_env {
 struct reconcile_shard {
     struct shard *shard;
     enum shard_health provider_health;
-    char provider_error[256]; /* "" when none */
+    char provider_error[256];  /* "" when none */
     int64_t starting_since_ms; /* it runs, but is not ready (WAL replay); 0 = it is not so */
 };
 
@@ -54,12 +54,12 @@ struct reconcile_group {
     VEC(struct left_series) left;
     uint64_t capacity_series;
     int64_t idle_since_ms;
-    int64_t listed_ms;         /* first seen in the provider's list by this process */
+    int64_t listed_ms; /* first seen in the provider's list by this process */
     int64_t last_seen_ms;
     uint64_t load_series, load_scraped; /* of the last plan */
     uint32_t targets;
-    uint64_t generation;       /* of the wish last pushed */
-    bool dirty;                /* the wish changed since */
+    uint64_t generation; /* of the wish last pushed */
+    bool dirty;          /* the wish changed since */
 };
 
 enum move_state { MOVE_RUNNING, MOVE_FINISHED, MOVE_UNDONE };
@@ -92,7 +92,8 @@ struct registry_entry *reconcile_restore(struct reconcile *r, const struct targe
 /* Read access for the API's view and the state file. */
 const struct registry *reconcile_registry(const struct reconcile *r);
 const struct reconcile_group *reconcile_groups(const struct reconcile *r, size_t *ret_count);
-const struct reconcile_move *reconcile_move_at(const struct reconcile *r, size_t newest_first_index); /* NULL behind the last */
+const struct reconcile_move *reconcile_move_at(const struct reconcile *r,
+                                               size_t newest_first_index); /* NULL behind the last */
 const uint64_t *reconcile_ledger(const struct reconcile *r); /* LEDGER_STATE_COUNT sums, rejects included */
 unsigned reconcile_wanted(const struct reconcile *r, const char **ret_reason);
 uint64_t reconcile_rounds(const struct reconcile *r);

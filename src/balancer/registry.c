@@ -1,5 +1,5 @@
-/* The registry: see registry.h. Discovery results replace a job's set as a whole; what is missing is not removed here but
- * marked as vanished, because only the plan may decide to forget (grace, completeness). */
+/* The registry: see registry.h. Discovery results replace a job's set as a whole; what is missing is not removed here
+ * but marked as vanished, because only the plan may decide to forget (grace, completeness). */
 #include "balancer/registry.h"
 
 #include "model/scrape_record.h"
@@ -34,8 +34,7 @@ static void entry_free(struct registry_entry *e)
 
 static void clear_rejects(struct registry_job *j)
 {
-    vec_foreach(x, &j->rejects)
-    {
+    vec_foreach(x, &j->rejects) {
         labels_unref(x->discovered);
         free(x->error);
     }
@@ -44,12 +43,10 @@ static void clear_rejects(struct registry_job *j)
 
 void registry_done(struct registry *r)
 {
-    vec_foreach(e, &r->entries)
-    {
+    vec_foreach(e, &r->entries) {
         entry_free(*e);
     }
-    vec_foreach(j, &r->jobs)
-    {
+    vec_foreach(j, &r->jobs) {
         clear_rejects(*j);
         vec_done(&(*j)->rejects);
         free(*j);
@@ -93,8 +90,7 @@ void registry_remove(struct registry *r, struct registry_entry *e)
 
 static struct registry_job *job_of(struct registry *r, const char *job)
 {
-    vec_foreach(j, &r->jobs)
-    {
+    vec_foreach(j, &r->jobs) {
         if ((*j)->job == job) {
             return *j;
         }
@@ -142,8 +138,7 @@ static void inherit_sizes(struct registry *r, const char *job)
 {
     struct hashmap vanished;
     hashmap_init(&vanished, place_equal);
-    vec_foreach(e, &r->entries)
-    {
+    vec_foreach(e, &r->entries) {
         struct registry_entry *old = *e;
         if (old->target->job == job && old->vanished_ms != 0 && old->size_known &&
             hashmap_get(&vanished, old->target->place_key, &old->target->place_key) == NULL) {
@@ -174,8 +169,7 @@ void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, 
     for (size_t i = 0; i < b->count; i++) {
         take_item(r, j, &b->items[i], &added);
     }
-    vec_foreach(e, &r->entries)
-    {
+    vec_foreach(e, &r->entries) {
         if ((*e)->target->job == b->job && (*e)->mark != r->mark) {
             (*e)->discovered_now = false;
             if ((*e)->vanished_ms == 0) {
@@ -228,8 +222,7 @@ struct registry_entry *registry_record(struct registry *r, const struct scrape_r
 
 struct owner *entry_owner(struct registry_entry *e, uint32_t group)
 {
-    vec_foreach(o, &e->owners)
-    {
+    vec_foreach(o, &e->owners) {
         if (o->group == group) {
             return o;
         }

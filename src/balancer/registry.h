@@ -1,5 +1,5 @@
-/* Everything that was discovered, and what the balancer wants done with it: one entry per (job, hash). Written by the control
- * thread alone; the plan reads a frozen copy (snapshot.h), the API a published view. */
+/* Everything that was discovered, and what the balancer wants done with it: one entry per (job, hash). Written by the
+ * control thread alone; the plan reads a frozen copy (snapshot.h), the API a published view. */
 #ifndef KVASS_BALANCER_REGISTRY_H
 #define KVASS_BALANCER_REGISTRY_H
 
@@ -9,7 +9,8 @@
 #include "discovery/target_build.h"
 #include "model/assignment.h"
 
-/* The wish that a group scrapes a target. OWNER_LEAVING never occurs here: shards serve leaving targets on their own. */
+/* The wish that a group scrapes a target. OWNER_LEAVING never occurs here: shards serve leaving targets on their own.
+ */
 struct owner {
     uint32_t group;
     enum owner_state state;
@@ -20,21 +21,21 @@ struct registry_entry {
     struct target *target;
     struct labels *discovered; /* may be NULL before the first discovery after a restart */
     bool discovered_now;       /* in the last result of its job */
-    bool replaced;             /* the target under this hash changed (restored without its job's params): push it again */
-    bool over_limit;           /* target_limit of its job exceeded */
-    int64_t vanished_ms;       /* when it was missing first; 0 = it is there */
-    uint64_t series, scraped;  /* mean of the last three good scrapes; last good scrape */
+    bool replaced;       /* the target under this hash changed (restored without its job's params): push it again */
+    bool over_limit;     /* target_limit of its job exceeded */
+    int64_t vanished_ms; /* when it was missing first; 0 = it is there */
+    uint64_t series, scraped; /* mean of the last three good scrapes; last good scrape */
     uint64_t history[3];
     uint32_t history_len;
     bool size_known;
     enum target_health health;
     int64_t last_scrape_ms, last_duration_us, last_move_ms;
-    char *error;               /* of the last scrape or probe; NULL when fine */
+    char *error; /* of the last scrape or probe; NULL when fine */
     VEC(struct owner) owners;
-    enum ledger_state state;   /* after the last plan */
-    char *reason;              /* why, in words; may be NULL */
-    uint32_t mark;             /* scratch of registry_take_job */
-    size_t index;              /* in registry.entries */
+    enum ledger_state state; /* after the last plan */
+    char *reason;            /* why, in words; may be NULL */
+    uint32_t mark;           /* scratch of registry_take_job */
+    size_t index;            /* in registry.entries */
 };
 
 /* A discovered target that is none: dropped, invalid, duplicate. */
@@ -61,8 +62,9 @@ void registry_done(struct registry *r);
 
 struct registry_entry *registry_find(const struct registry *r, const char *job, uint64_t hash);
 
-/* Takes a job's newly built targets (b is emptied). Entries missing in it begin to vanish at now_ms; a new entry at the place
- * of a vanished one (same job and URL: a label edit) inherits its size and its owners' group. *ret_added counts new ones. */
+/* Takes a job's newly built targets (b is emptied). Entries missing in it begin to vanish at now_ms; a new entry at the
+ * place of a vanished one (same job and URL: a label edit) inherits its size and its owners' group. *ret_added counts
+ * new ones. */
 void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, size_t *ret_added);
 
 /* An entry from saved state or a shard's own list; no effect when it exists. Referenced. */

@@ -1,5 +1,5 @@
-/* Facts for a plan: see snapshot.h. Mirrored replicas of a group are seen as one: ready when one of them is, a target is
- * proven there when the slowest replica has proved it. */
+/* Facts for a plan: see snapshot.h. Mirrored replicas of a group are seen as one: ready when one of them is, a target
+ * is proven there when the slowest replica has proved it. */
 #include "balancer/snapshot.h"
 
 #define LEFT_WINDOW_MS  (INT64_C(3) * 3600 * 1000)
@@ -81,8 +81,7 @@ static uint64_t left_series(struct reconcile_group *g, int64_t now_ms)
     while (g->left.len > 0 && now_ms - g->left.items[0].at_ms > LEFT_WINDOW_MS) {
         vec_remove(&g->left, 0);
     }
-    vec_foreach(l, &g->left)
-    {
+    vec_foreach(l, &g->left) {
         sum += l->series;
     }
     return sum;
@@ -94,7 +93,8 @@ static enum shard_health replica_health(const struct reconcile_shard *r)
     return r->provider_health == SHARD_HEALTH_READY ? info->health : r->provider_health;
 }
 
-/* A shard that keeps running but is not ready yet replays its WAL: alive. One that crashes again and again never runs for long. */
+/* A shard that keeps running but is not ready yet replays its WAL: alive. One that crashes again and again never runs
+ * for long. */
 static bool is_replaying(struct reconcile_shard *r, int64_t now_ms)
 {
     if (r->provider_health != SHARD_HEALTH_STARTING || r->provider_error[0] != '\0') {
@@ -117,8 +117,7 @@ static void take_group(const struct snapshot_source *src, struct reconcile_group
         .idle_since_ms = g->idle_since_ms,
         .zone = "",
     };
-    vec_foreach(r, &g->replicas)
-    {
+    vec_foreach(r, &g->replicas) {
         const struct shard_info *info = r->shard->ops->info(r->shard);
         enum shard_health health = replica_health(r);
         if (health == SHARD_HEALTH_READY || p->health != SHARD_HEALTH_READY) {
@@ -154,8 +153,7 @@ void snapshot_build(struct arena *arena, const struct snapshot_source *src, stru
     for (size_t i = 0; i < src->group_count; i++) {
         take_group(src, &src->groups[i], &ret->groups[i]);
     }
-    vec_foreach(e, &src->registry->entries)
-    {
+    vec_foreach(e, &src->registry->entries) {
         if (!(*e)->over_limit) {
             (*ret_entries)[kept] = *e;
             take_target(arena, src, *e, &ret->targets[kept++]);

@@ -15,8 +15,8 @@ struct snapshot_source {
     bool complete;
 };
 
-/* ret->targets[i] is ret_entries[i] (in the arena); entries over their job's target_limit are left out. Groups come in the order
- * given. */
+/* ret->targets[i] is ret_entries[i] (in the arena); entries over their job's target_limit are left out. Groups come in
+ * the order given. */
 void snapshot_build(struct arena *arena, const struct snapshot_source *src, struct plan_input *ret,
                     struct registry_entry ***ret_entries);
 

@@ -1,6 +1,5 @@
-/* Arguments of the tool commands (count, render, plan, get, ...): `--name=value` or `--name value` (`-o` for --output), flags,
- * positionals. The
- * daemons' options live in base/options.def instead. */
+/* Arguments of the tool commands (count, render, plan, get, ...): `--name=value` or `--name value` (`-o` for --output),
+ * flags, positionals. The daemons' options live in base/options.def instead. */
 #ifndef KVASS_CLI_ARGS_H
 #define KVASS_CLI_ARGS_H
 
@@ -22,8 +21,8 @@ struct command_help {
 
 #define EXIT_USAGE 2
 
-/* Parses argv[1..]. Positionals go to positional[0..]; returns how many, or -1 after printing an error with usage to stderr
- * (exit with EXIT_USAGE), or -2 after printing --help to stdout (exit with 0). */
+/* Parses argv[1..]. Positionals go to positional[0..]; returns how many, or -1 after printing an error with usage to
+ * stderr (exit with EXIT_USAGE), or -2 after printing --help to stdout (exit with 0). */
 int args_parse(int argc, char **argv, const struct command_help *help, const struct arg_spec *specs, size_t spec_count,
                const char **positional, int positional_max);
 

@@ -13,8 +13,8 @@ static int file_missing(const struct job_conf *job, const char *key, const char 
     if (path == NULL || path[0] == '\0' || access(path, R_OK) == 0) {
         return 0;
     }
-    fprintf(stderr, "%s:%d:%d: job '%s': %s: %s is not readable; expected a file\n", job->file,
-            job->line, job->column, job->name, key, path);
+    fprintf(stderr, "%s:%d:%d: job '%s': %s: %s is not readable; expected a file\n", job->file, job->line, job->column,
+            job->name, key, path);
     return 1;
 }
 
@@ -31,8 +31,7 @@ static void print_summary(const struct promconf *conf)
     for (size_t i = 0; i < conf->job_count; i++) {
         sections += conf->jobs[i].sd_count;
     }
-    printf("%s: valid: %zu jobs, %zu discovery sections, hash %s", conf->path, conf->job_count,
-           sections, conf->hash);
+    printf("%s: valid: %zu jobs, %zu discovery sections, hash %s", conf->path, conf->job_count, sections, conf->hash);
     if (conf->needs_version != NULL) {
         printf(", needs Prometheus %s for %s", conf->needs_version, conf->needs_key);
     }
@@ -47,10 +46,9 @@ int cmd_check_config(int argc, char **argv)
         "line of summary, or 1 with\n"
         "file:line:column and what is wrong."};
     const char *version = "2.42", *file;
-    const struct arg_spec specs[] = {{"prometheus.version", "VERSION", &version, NULL,
-                                      "whose rules count: 2.x or 3.x (default 2.42)"}};
-    int positionals =
-        args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), &file, 1);
+    const struct arg_spec specs[] = {
+        {"prometheus.version", "VERSION", &version, NULL, "whose rules count: 2.x or 3.x (default 2.42)"}};
+    int positionals = args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), &file, 1);
     if (positionals < 0) {
         return positionals == -2 ? 0 : EXIT_USAGE;
     }

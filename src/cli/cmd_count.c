@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_BYTES 65536
+#define READ_BYTES        65536
 #define TARGET_LABELS_MAX 512
-#define OUTPUT_BYTES_MAX ((size_t)64 << 20)
+#define OUTPUT_BYTES_MAX  ((size_t)64 << 20)
 
 struct count_options {
     const char *content_type, *mode, *version, *encoding, *labels, *config_file, *job;
@@ -27,8 +27,8 @@ struct count_options {
 struct count_setup {
     struct counter_conf conf;
     enum content_encoding encoding;
-    struct labels *target;       /* NULL: none */
-    struct promconf *config;     /* NULL: none; owns the job */
+    struct labels *target;   /* NULL: none */
+    struct promconf *config; /* NULL: none; owns the job */
     const struct job_conf *job;
     struct relabel_rules *rules; /* of the job */
 };
@@ -54,7 +54,8 @@ static int labels_read(const char *text, struct labels **ret)
     const char *name;
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *value;
     int rc = json_is_object(root) ? 0 : ERR_PARSE;
-    json_object_foreach(root, name, value) {
+    json_object_foreach(root, name, value)
+    {
         if (!json_is_string(value) || count == TARGET_LABELS_MAX) {
             rc = ERR_PARSE;
             break;
@@ -156,8 +157,9 @@ static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx
         if (n < 0 && errno != EINTR) {
             return errctx_set_errno(err, errno, "read");
         }
-        int rc = n < 0 ? 0 : d == NULL ? feed_counter(c, block, (size_t)n, err)
-                                       : decoder_feed(d, block, (size_t)n, feed_counter, c, err);
+        int rc = n < 0       ? 0
+                 : d == NULL ? feed_counter(c, block, (size_t)n, err)
+                             : decoder_feed(d, block, (size_t)n, feed_counter, c, err);
         if (rc != 0) {
             return rc;
         }

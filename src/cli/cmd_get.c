@@ -153,7 +153,8 @@ int cmd_get(int argc, char **argv)
     const struct noun *noun = find_noun(what[0]);
     bool as_json = strcmp(format, "json") == 0;
     if (noun == NULL || (!as_json && strcmp(format, "table") != 0)) {
-        fprintf(stderr, "kvass get: expected one of shards, targets, moves, metrics and a format table or json\nusage: %s\n",
+        fprintf(stderr,
+                "kvass get: expected one of shards, targets, moves, metrics and a format table or json\nusage: %s\n",
                 HELP.usage);
         return EXIT_USAGE;
     }

@@ -34,8 +34,7 @@ static int usage_fail(const char *what)
 
 static int print(const struct bytes *out)
 {
-    if (fwrite(out->base != NULL ? out->base : "", 1, out->len, stdout) != out->len ||
-        fflush(stdout) != 0) {
+    if (fwrite(out->base != NULL ? out->base : "", 1, out->len, stdout) != out->len || fflush(stdout) != 0) {
         fprintf(stderr, "kvass: render: cannot write to stdout\n");
         return 1;
     }
@@ -80,8 +79,7 @@ static int print_querier(const char *const *urls, size_t count)
 
 /* --- a shard */
 
-static int read_targets(const char *path, struct assignment **ret, size_t *ret_count,
-                        struct errctx *err)
+static int read_targets(const char *path, struct assignment **ret, size_t *ret_count, struct errctx *err)
 {
     struct bytes text;
     bytes_init(&text, TARGETS_BYTES_MAX);
@@ -118,21 +116,19 @@ static int write_target_files(const struct promconf *conf, const struct render_o
     return rc;
 }
 
-static void note_unknown_jobs(const struct promconf *conf, const struct assignment *items,
-                              size_t count)
+static void note_unknown_jobs(const struct promconf *conf, const struct assignment *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const char *job = items[i].target->job;
         bool repeated = i > 0 && items[i - 1].target->job == job;
         if (!repeated && promconf_job(conf, job) == NULL) {
-            fprintf(stderr, "kvass: render: targets of job '%s' left out: %s has no such job\n",
-                    job, conf->path);
+            fprintf(stderr, "kvass: render: targets of job '%s' left out: %s has no such job\n", job, conf->path);
         }
     }
 }
 
-static int print_shard(const struct promconf *conf, const struct render_options *opts,
-                       const struct assignment *items, size_t count, struct errctx *err)
+static int print_shard(const struct promconf *conf, const struct render_options *opts, const struct assignment *items,
+                       size_t count, struct errctx *err)
 {
     struct bytes out;
     bytes_init(&out, OUTPUT_BYTES_MAX);
@@ -213,42 +209,36 @@ int cmd_render(int argc, char **argv)
         "--querier, the\n"
         "configuration of a Prometheus that reads from all --url, or from all shards of the running kvass at "
         "--server."};
-    struct render_arguments a = {
-        .proxy = "http://127.0.0.1:8008", .rules = "keep", .version = "2.42"};
+    struct render_arguments a = {.proxy = "http://127.0.0.1:8008", .rules = "keep", .version = "2.42"};
     const char **urls = mem_calloc((size_t)argc + 1, sizeof(*urls));
     size_t url_count = take_urls(&argc, argv, urls);
     const struct arg_spec specs[] = {
         {"config.file", "FILE", &a.config, NULL, "the origin prometheus.yml"},
         {"targets", "FILE", &a.targets, NULL, "the shard's targets, JSON"},
-        {"inject.proxy", "URL", &a.proxy, NULL,
-         "proxy_url of every job (default http://127.0.0.1:8008)"},
+        {"inject.proxy", "URL", &a.proxy, NULL, "proxy_url of every job (default http://127.0.0.1:8008)"},
         {"inject.targets", "static|file", &a.form, NULL,
          "lists in the configuration, or files (default: file with a folder)"},
-        {"inject.target-dir", "DIR", &a.target_dir, NULL,
-         "folder of the target files; they are written"},
+        {"inject.target-dir", "DIR", &a.target_dir, NULL, "folder of the target files; they are written"},
         {"inject.rules", "keep|drop", &a.rules, NULL, "rule_files and alerting (default keep)"},
-        {"inject.kubernetes-url", "URL", &a.kubernetes_url, NULL,
-         "API server of every kubernetes_sd_configs"},
-        {"inject.kubernetes-proxy", "URL", &a.kubernetes_proxy, NULL,
-         "proxy of every kubernetes_sd_configs"},
+        {"inject.kubernetes-url", "URL", &a.kubernetes_url, NULL, "API server of every kubernetes_sd_configs"},
+        {"inject.kubernetes-proxy", "URL", &a.kubernetes_proxy, NULL, "proxy of every kubernetes_sd_configs"},
         {"inject.kubernetes-sa-path", "DIR", &a.kubernetes_sa_path, NULL, "service account folder"},
         {"shard", "ID", &a.shard, NULL, "goes into _shard and ${SHARD}"},
         {"replica", "NAME", &a.replica, NULL, "goes into ${REPLICA}"},
-        {"self-monitor", "HOST:PORT", &a.self_monitor, NULL,
-         "adds a job for the shard's own Prometheus"},
+        {"self-monitor", "HOST:PORT", &a.self_monitor, NULL, "adds a job for the shard's own Prometheus"},
         {"prometheus.version", "VERSION", &a.version, NULL, "2.x or 3.x (default 2.42)"},
         {"querier", NULL, NULL, &a.querier, "a querier's configuration instead"},
         {"url", "URL", NULL, NULL, "with --querier: a Prometheus to read from; may be repeated"},
         {"server", "URL", &a.from_server.server, NULL, "with --querier: API of a running kvass"},
-        {"output", "FILE", &a.from_server.output, NULL, "with --server: the file to write when it changed (default stdout)"},
+        {"output", "FILE", &a.from_server.output, NULL,
+         "with --server: the file to write when it changed (default stdout)"},
         {"reload-url", "URL", &a.from_server.reload_url, NULL, "with --server: POST here after a change"},
         {"watch", NULL, NULL, &a.from_server.watch, "with --server: keep FILE current, every five seconds"},
     };
-    int positionals =
-        args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), NULL, 0);
+    int positionals = args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), NULL, 0);
     int status = positionals == -2 ? 0 : EXIT_USAGE;
     if (positionals == 0) {
-        status = !a.querier                      ? check_and_run(&a)
+        status = !a.querier                     ? check_and_run(&a)
                  : a.from_server.server != NULL ? render_querier_from_server(&a.from_server)
                                                 : print_querier(urls, url_count);
     }

@@ -1,5 +1,5 @@
-/* Keeps a querier's configuration current: see render_querier.h. The file is replaced atomically and only when it changed; a reload
- * that failed is tried again at the next look. */
+/* Keeps a querier's configuration current: see render_querier.h. The file is replaced atomically and only when it
+ * changed; a reload that failed is tried again at the next look. */
 #include "cli/render_querier.h"
 #include "base/files.h"
 #include "base/mem.h"

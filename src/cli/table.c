@@ -18,8 +18,7 @@ void table_init(struct table *t, const char *headers)
 
 void table_done(struct table *t)
 {
-    vec_foreach(c, &t->cells)
-    {
+    vec_foreach(c, &t->cells) {
         free(*c);
     }
     vec_done(&t->cells);
@@ -40,10 +39,10 @@ static const char *colour_of(const char *text)
     static const struct {
         const char *word, *colour;
     } WORDS[] = {
-        {"ready", "\033[32m"},       {"up", "\033[32m"},          {"finished", "\033[32m"}, {"assigned", "\033[32m"},
-        {"starting", "\033[33m"},    {"in_transfer", "\033[33m"}, {"running", "\033[33m"},  {"exploring", "\033[33m"},
-        {"pending", "\033[33m"},     {"unknown", "\033[33m"},     {"down", "\033[31m"},     {"unreachable", "\033[31m"},
-        {"too_big", "\033[31m"},     {"invalid", "\033[31m"},     {"undone", "\033[31m"},   {"over_limit", "\033[31m"},
+        {"ready", "\033[32m"},    {"up", "\033[32m"},          {"finished", "\033[32m"}, {"assigned", "\033[32m"},
+        {"starting", "\033[33m"}, {"in_transfer", "\033[33m"}, {"running", "\033[33m"},  {"exploring", "\033[33m"},
+        {"pending", "\033[33m"},  {"unknown", "\033[33m"},     {"down", "\033[31m"},     {"unreachable", "\033[31m"},
+        {"too_big", "\033[31m"},  {"invalid", "\033[31m"},     {"undone", "\033[31m"},   {"over_limit", "\033[31m"},
     };
     for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
         if (strcmp(WORDS[i].word, text) == 0) {

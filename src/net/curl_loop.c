@@ -1,12 +1,12 @@
 /* libcurl's multi on libuv, with few system calls.
  *
- * The plain way (a uv_poll per socket) costs two epoll_ctl calls for every request on a kept connection, because libcurl takes a
- * socket out of polling when a transfer ends and puts it back when the next begins. Here the sockets live in an epoll set
- * of our own, that set is one fd under one uv_poll, and a socket stays registered while its connection idles. Three things
- * make that sound:
+ * The plain way (a uv_poll per socket) costs two epoll_ctl calls for every request on a kept connection, because
+ * libcurl takes a socket out of polling when a transfer ends and puts it back when the next begins. Here the sockets
+ * live in an epoll set of our own, that set is one fd under one uv_poll, and a socket stays registered while its
+ * connection idles. Three things make that sound:
  *
- *   - only sockets that came through OPENSOCKETFUNCTION are kept: their end is announced by CLOSESOCKETFUNCTION. The wake-up pipe
- *     of libcurl's resolver thread is polled too but closed silently, and its number is reused at once;
+ *   - only sockets that came through OPENSOCKETFUNCTION are kept: their end is announced by CLOSESOCKETFUNCTION. The
+ * wake-up pipe of libcurl's resolver thread is polled too but closed silently, and its number is reused at once;
  *   - an event on an idle socket (the server closed it) takes it out of the set, or level-triggered polling would spin;
  *   - the table of what is registered is indexed by fd, and a new socket always starts from an empty entry.
  *

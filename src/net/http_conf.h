@@ -1,5 +1,5 @@
-/* HTTP client settings as a prometheus.yml spells them (scrape jobs, http_sd, ...): plain strings, NULL or "" when absent.
- * Filled by configgen, used by net/http_profile. All strings live in the owner's arena. */
+/* HTTP client settings as a prometheus.yml spells them (scrape jobs, http_sd, ...): plain strings, NULL or "" when
+ * absent. Filled by configgen, used by net/http_profile. All strings live in the owner's arena. */
 #ifndef KVASS_NET_HTTP_CONF_H
 #define KVASS_NET_HTTP_CONF_H
 
@@ -7,7 +7,7 @@
 
 struct tls_conf {
     const char *ca, *ca_file, *cert, *cert_file, *key, *key_file; /* inline or file */
-    const char *server_name, *min_version, *max_version;         /* TLS10 .. TLS13 */
+    const char *server_name, *min_version, *max_version;          /* TLS10 .. TLS13 */
     bool insecure_skip_verify;
 };
 

@@ -1,5 +1,6 @@
-/* OAuth2 client credentials: see http_oauth2.h. The token endpoint is called as golang.org/x/oauth2 does it for Prometheus: a form
- * by POST, the client's id and secret by basic authentication. Messages never carry the secret or the answer's text. */
+/* OAuth2 client credentials: see http_oauth2.h. The token endpoint is called as golang.org/x/oauth2 does it for
+ * Prometheus: a form by POST, the client's id and secret by basic authentication. Messages never carry the secret or
+ * the answer's text. */
 #include "net/http_oauth2.h"
 #include "base/mem.h"
 #include "base/timebase.h"
@@ -11,11 +12,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#define ANSWER_BYTES_MAX  ((size_t)256 << 10)
-#define FETCH_TIMEOUT_MS  30000L
-#define EARLY_MS          10000  /* a token is not used in its last ten seconds */
-#define LIFETIME_MS       300000 /* when the answer names none */
-#define BACKOFF_MS        2000
+#define ANSWER_BYTES_MAX ((size_t)256 << 10)
+#define FETCH_TIMEOUT_MS 30000L
+#define EARLY_MS         10000  /* a token is not used in its last ten seconds */
+#define LIFETIME_MS      300000 /* when the answer names none */
+#define BACKOFF_MS       2000
 
 struct waiter {
     void (*on_ready)(void *data);
@@ -70,7 +71,8 @@ static char *make_form(const struct oauth2_conf *conf)
 
 struct oauth2 *oauth2_new(const struct oauth2_conf *conf)
 {
-    const struct http_client_conf http = {.tls = conf->tls, .proxy = conf->proxy, .follow_redirects = true, .enable_http2 = true};
+    const struct http_client_conf http = {
+        .tls = conf->tls, .proxy = conf->proxy, .follow_redirects = true, .enable_http2 = true};
     struct oauth2 *o = mem_calloc(1, sizeof(*o));
     o->url = mem_strdup(conf->token_url != NULL ? conf->token_url : "");
     o->client_id = mem_strdup(conf->client_id != NULL ? conf->client_id : "");
@@ -150,12 +152,14 @@ static int take_answer(struct oauth2 *o, long status, struct errctx *err)
     double seconds = json_number_value(json_object_get(root, "expires_in"));
     int rc = 0;
     if (status != 200 || token == NULL || token[0] == '\0') {
-        rc = errctx_set(err, ERR_UNAUTHORIZED, "the token endpoint answered status %ld without an access_token", status);
+        rc =
+            errctx_set(err, ERR_UNAUTHORIZED, "the token endpoint answered status %ld without an access_token", status);
     } else {
         int64_t lifetime_ms = seconds > 0 && seconds < 1e9 ? (int64_t)(seconds * 1000) : LIFETIME_MS;
         forget(&o->token);
         o->token = mem_strdup(token);
-        o->valid_until_ms = timebase_monotonic_ms() + (lifetime_ms > 2 * EARLY_MS ? lifetime_ms - EARLY_MS : lifetime_ms / 2);
+        o->valid_until_ms =
+            timebase_monotonic_ms() + (lifetime_ms > 2 * EARLY_MS ? lifetime_ms - EARLY_MS : lifetime_ms / 2);
     }
     json_decref(root);
     return rc;

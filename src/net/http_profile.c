@@ -1,15 +1,15 @@
 /* Prepared HTTP clients: see http_profile.h.
  *
- * Credentials go to libcurl as user, password or bearer token, never as a raw header where that can be avoided: libcurl then
- * keeps them from other hosts on a redirect. Certificates go as blobs, read when their files change. A tls_config.server_name is the
- * URL's host for libcurl, connected to the real one (CONNECT_TO), with the real Host header: so SNI, verification and the
- * connection pool all see the same name. */
+ * Credentials go to libcurl as user, password or bearer token, never as a raw header where that can be avoided: libcurl
+ * then keeps them from other hosts on a redirect. Certificates go as blobs, read when their files change. A
+ * tls_config.server_name is the URL's host for libcurl, connected to the real one (CONNECT_TO), with the real Host
+ * header: so SNI, verification and the connection pool all see the same name. */
 #include "net/http_profile.h"
 #include "base/arena.h"
 #include "base/mem.h"
 #include "model/labels.h"
-#include "net/http_oauth2.h"
 #include "net/http_no_proxy.h"
+#include "net/http_oauth2.h"
 #include "net/http_profile_file.h"
 
 #include <stdio.h>
@@ -92,7 +92,8 @@ static void take_proxy(struct http_profile *p, const struct http_proxy_conf *con
     p->no_proxy = copy(p, conf->no_proxy);
     p->proxy_from_environment = conf->from_environment;
     for (size_t i = 0; i < conf->connect_header_count; i++) {
-        char *line = mem_printf("%.*s: %.*s", VIEW_FMT(conf->connect_headers[i].name), VIEW_FMT(conf->connect_headers[i].value));
+        char *line =
+            mem_printf("%.*s: %.*s", VIEW_FMT(conf->connect_headers[i].name), VIEW_FMT(conf->connect_headers[i].value));
         p->connect_headers = curl_slist_append(p->connect_headers, line);
         free(line);
     }
@@ -292,7 +293,8 @@ static void set_proxy(struct http_profile *p, CURL *easy, const char *url)
     }
 }
 
-int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, struct curl_slist **headers, struct errctx *err)
+int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, struct curl_slist **headers,
+                       struct errctx *err)
 {
     int rc = set_auth(p, easy, headers, err);
     for (size_t i = 0; rc == 0 && i < p->header_count; i++) {
@@ -309,7 +311,8 @@ int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, stru
     set_proxy(p, easy, url);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->follow_redirects ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)(tls && p->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     (long)(tls && p->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     return rc;
 }
 

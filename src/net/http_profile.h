@@ -14,9 +14,9 @@ struct http_profile;
 struct http_profile *http_profile_new(const struct http_client_conf *conf);
 void http_profile_free(struct http_profile **p);
 
-/* Sets the options of conf on easy for a request to url. ERR_IO or ERR_INVALID when a file cannot be read or used; ERR_AGAIN
- * while an OAuth2 token is being fetched: call http_profile_wait and apply again when it calls back.
- * *headers is extended (curl_slist) with configured headers. */
+/* Sets the options of conf on easy for a request to url. ERR_IO or ERR_INVALID when a file cannot be read or used;
+ * ERR_AGAIN while an OAuth2 token is being fetched: call http_profile_wait and apply again when it calls back. *headers
+ * is extended (curl_slist) with configured headers. */
 int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, struct curl_slist **headers,
                        struct errctx *err) MUST_CHECK;
 

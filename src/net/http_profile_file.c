@@ -33,8 +33,9 @@ bool profile_file_is_set(const struct profile_file *f)
 
 static bool is_unchanged(struct profile_file *f, const struct stat *now)
 {
-    return f->loaded && now->st_mtim.tv_sec == f->seen.st_mtim.tv_sec && now->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec &&
-           now->st_size == f->seen.st_size && now->st_ino == f->seen.st_ino && now->st_dev == f->seen.st_dev;
+    return f->loaded && now->st_mtim.tv_sec == f->seen.st_mtim.tv_sec &&
+           now->st_mtim.tv_nsec == f->seen.st_mtim.tv_nsec && now->st_size == f->seen.st_size &&
+           now->st_ino == f->seen.st_ino && now->st_dev == f->seen.st_dev;
 }
 
 static int reload(struct profile_file *f, struct errctx *err)

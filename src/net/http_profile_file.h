@@ -1,4 +1,5 @@
-/* A file whose content is a setting (password, token, certificate): read when it changed, looked at most once a second. */
+/* A file whose content is a setting (password, token, certificate): read when it changed, looked at most once a second.
+ */
 #ifndef KVASS_NET_HTTP_PROFILE_FILE_H
 #define KVASS_NET_HTTP_PROFILE_FILE_H
 
@@ -19,7 +20,8 @@ void profile_file_init(struct profile_file *f, const char *path, const char *inl
 void profile_file_done(struct profile_file *f);
 bool profile_file_is_set(const struct profile_file *f);
 
-/* The content, trimmed of white space at both ends when `trim`. ERR_IO etc. when it cannot be read: the message names the path. */
+/* The content, trimmed of white space at both ends when `trim`. ERR_IO etc. when it cannot be read: the message names
+ * the path. */
 int profile_file_get(struct profile_file *f, bool trim, struct view *ret, struct errctx *err) MUST_CHECK;
 
 #endif

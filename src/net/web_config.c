@@ -366,8 +366,7 @@ static int add_header(struct walk *w, yaml_node_t *at, const char *name, const c
         {"X-Frame-Options", {"deny", "sameorigin", NULL}},
         {"X-XSS-Protection", {NULL}},
     };
-    vec_foreach(old, &w->headers)
-    {
+    vec_foreach(old, &w->headers) {
         if (strcmp(old->name, name) == 0) {
             return refuse(w, at, ERR_INVALID, "field set twice:", view_of(name));
         }
@@ -424,8 +423,7 @@ static int add_user(struct walk *w, yaml_node_t *at, const char *name, const cha
     if (w->users.len >= WEB_CONFIG_USERS_MAX) {
         return refuse(w, at, ERR_LIMIT, "too many users at", view_of(name));
     }
-    vec_foreach(old, &w->users)
-    {
+    vec_foreach(old, &w->users) {
         if (view_is(old->name, name)) {
             return refuse(w, at, ERR_INVALID, "user set twice:", view_of(name));
         }

@@ -36,8 +36,7 @@ void job_clients_free(struct job_clients **clients)
     if (*clients == NULL) {
         return;
     }
-    vec_foreach(c, &(*clients)->items)
-    {
+    vec_foreach(c, &(*clients)->items) {
         job_client_unref(*c);
     }
     vec_done(&(*clients)->items);
@@ -91,8 +90,7 @@ static bool is_current(const struct job_client *c, const struct promconf *conf, 
 struct job_client *job_client_get(struct job_clients *clients, struct promconf *conf, const char *job_interned)
 {
     struct job_client **slot = NULL;
-    vec_foreach(c, &clients->items)
-    {
+    vec_foreach(c, &clients->items) {
         if ((*c)->job == job_interned) {
             slot = c;
             break;
@@ -130,8 +128,7 @@ void job_client_unref(struct job_client *c)
     if (c == NULL || --c->refs != 0) {
         return;
     }
-    vec_foreach(counter, &c->pool)
-    {
+    vec_foreach(counter, &c->pool) {
         counter_free(counter);
     }
     vec_done(&c->pool);

@@ -1,6 +1,6 @@
-/* What a worker needs to scrape for a job, prepared once: compiled metric relabelling, the HTTP profile, counters. Belongs to one
- * worker (RE2's DFA takes a mutex, a profile caches files). Kept over configuration generations while the job's text is the
- * same. */
+/* What a worker needs to scrape for a job, prepared once: compiled metric relabelling, the HTTP profile, counters.
+ * Belongs to one worker (RE2's DFA takes a mutex, a profile caches files). Kept over configuration generations while
+ * the job's text is the same. */
 #ifndef KVASS_PROXY_JOB_CLIENT_H
 #define KVASS_PROXY_JOB_CLIENT_H
 
@@ -14,7 +14,8 @@ struct job_clients;
 struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max);
 void job_clients_free(struct job_clients **clients); /* no reference may be out */
 
-/* A reference to the client of a job in conf, or of one that conf has no more but an earlier one had; NULL when it is unknown. */
+/* A reference to the client of a job in conf, or of one that conf has no more but an earlier one had; NULL when it is
+ * unknown. */
 struct job_client *job_client_get(struct job_clients *clients, struct promconf *conf, const char *job_interned);
 void job_client_unref(struct job_client *c);
 

@@ -1,5 +1,5 @@
-/* The proxy as the control thread sees it: see proxy.h. Probes go to the workers in turn; records of all workers are read when any of
- * them wakes the control loop. */
+/* The proxy as the control thread sees it: see proxy.h. Probes go to the workers in turn; records of all workers are
+ * read when any of them wakes the control loop. */
 #include "proxy/proxy.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define THREADS_MAX             64u
-#define THREADS_AUTO_MAX        4L
-#define CONNECTIONS_DEFAULT     8192u
+#define THREADS_MAX         64u
+#define THREADS_AUTO_MAX    4L
+#define CONNECTIONS_DEFAULT 8192u
 
 struct proxy {
     struct proxy_conf conf;

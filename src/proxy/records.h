@@ -1,12 +1,12 @@
-/* Scrape records from one worker to the control thread: a single-producer single-consumer ring. When it is full, records wait on the
- * worker's side, the newest per target; what even that cannot hold is dropped and counted. */
+/* Scrape records from one worker to the control thread: a single-producer single-consumer ring. When it is full,
+ * records wait on the worker's side, the newest per target; what even that cannot hold is dropped and counted. */
 #ifndef KVASS_PROXY_RECORDS_H
 #define KVASS_PROXY_RECORDS_H
 
 #include "model/scrape_record.h"
 
-#define RECORD_RING_SIZE    1024u
-#define RECORD_WAITING_MAX  65536u
+#define RECORD_RING_SIZE   1024u
+#define RECORD_WAITING_MAX 65536u
 
 struct record_ring;
 

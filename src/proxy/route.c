@@ -207,6 +207,7 @@ bool route_matches(const struct route *r, const char *url)
     if (path.len == 0) {
         path = VIEW("/");
     }
-    bool same_host = !is_ascii(host) || (host.len == r->host.len && strncasecmp(host.base, r->host.base, host.len) == 0);
+    bool same_host =
+        !is_ascii(host) || (host.len == r->host.len && strncasecmp(host.base, r->host.base, host.len) == 0);
     return same_host && port == r->port && view_equal(path, r->path);
 }

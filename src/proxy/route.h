@@ -1,7 +1,7 @@
 /* From the request target a Prometheus sends through its proxy_url to whom it means: pure.
  *
- * GET http://HOST[:PORT]/PATH?..._hash=H&_jobName=J&_scheme=S[&_shard=ID]... : the four parameters are ours (kvass-compat), the rest
- * of the query is not looked at, for the URL fetched is always the table's. */
+ * GET http://HOST[:PORT]/PATH?..._hash=H&_jobName=J&_scheme=S[&_shard=ID]... : the four parameters are ours
+ * (kvass-compat), the rest of the query is not looked at, for the URL fetched is always the table's. */
 #ifndef KVASS_PROXY_ROUTE_H
 #define KVASS_PROXY_ROUTE_H
 
@@ -21,11 +21,12 @@ struct route {
     size_t job_len, shard_len; /* shard_len 0: absent */
 };
 
-/* ERR_PARSE for what is not of that form (a parameter missing, given twice or badly encoded included), ERR_LIMIT for too long. */
+/* ERR_PARSE for what is not of that form (a parameter missing, given twice or badly encoded included), ERR_LIMIT for
+ * too long. */
 int route_parse(struct view request_target, struct route *ret, struct errctx *err) MUST_CHECK;
 
-/* Does the request mean this URL? Host (case aside), port (default by the URL's scheme) and path must agree. A host outside
- * ASCII is not compared: Prometheus sends it in another form. */
+/* Does the request mean this URL? Host (case aside), port (default by the URL's scheme) and path must agree. A host
+ * outside ASCII is not compared: Prometheus sends it in another form. */
 bool route_matches(const struct route *r, const char *url);
 
 #endif

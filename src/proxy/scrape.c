@@ -1,5 +1,5 @@
-/* The life of a scrape: see scrape.h. One record goes to the control thread per scrape that ended by itself; a client that went away
- * says nothing about the target, so it leaves only a metric. */
+/* The life of a scrape: see scrape.h. One record goes to the control thread per scrape that ended by itself; a client
+ * that went away says nothing about the target, so it leaves only a metric. */
 #include "proxy/scrape.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -53,7 +53,8 @@ static struct view timeout_header(const h2o_req_t *req)
     return at < 0 ? VIEW("") : view_make(req->headers.entries[at].value.base, req->headers.entries[at].value.len);
 }
 
-/* The time this scrape may take: Prometheus' own timeout, or the target's, less a margin in which the answer travels. */
+/* The time this scrape may take: Prometheus' own timeout, or the target's, less a margin in which the answer travels.
+ */
 static int64_t allowance_ms(const struct scrape *s)
 {
     double timeout_ms = (double)s->target->timeout_ms;
@@ -72,7 +73,8 @@ static int64_t allowance_ms(const struct scrape *s)
     return (int64_t)fmax(timeout_ms - offset, 1);
 }
 
-void scrape_begin(struct worker *w, h2o_req_t *req, struct proxy_table *table, const char *shard, const struct target *target)
+void scrape_begin(struct worker *w, h2o_req_t *req, struct proxy_table *table, const char *shard,
+                  const struct target *target)
 {
     struct job_client *job = job_client_get(w->jobs, proxy_table_conf(table), target->job);
     if (job == NULL) {

@@ -1,8 +1,9 @@
 /* One scrape, from the request (or a probe) to its record. Private to the room; a worker's thread only.
  *
- * Upstream: fetched with the job's client settings, decoded where needed, counted in place. Downstream (absent for probes): the
- * bytes go on to Prometheus as they come, at most WAITING_MAX of them held. What may still fail with a proper status is held
- * back: nothing is sent before HOLD_BYTES have come or the body is complete. After that a failure breaks the connection. */
+ * Upstream: fetched with the job's client settings, decoded where needed, counted in place. Downstream (absent for
+ * probes): the bytes go on to Prometheus as they come, at most WAITING_MAX of them held. What may still fail with a
+ * proper status is held back: nothing is sent before HOLD_BYTES have come or the body is complete. After that a failure
+ * breaks the connection. */
 #ifndef KVASS_PROXY_SCRAPE_H
 #define KVASS_PROXY_SCRAPE_H
 
@@ -12,11 +13,11 @@
 
 #include <h2o.h>
 
-#define BLOCK_BYTES  ((size_t)65536)
-#define HOLD_BYTES   ((size_t)65536)
-#define WAITING_MAX  ((size_t)512 << 10)
-#define WAITING_LOW  ((size_t)128 << 10)
-#define SEND_BLOCKS  16
+#define BLOCK_BYTES ((size_t)65536)
+#define HOLD_BYTES  ((size_t)65536)
+#define WAITING_MAX ((size_t)512 << 10)
+#define WAITING_LOW ((size_t)128 << 10)
+#define SEND_BLOCKS 16
 
 struct block {
     struct block *next;
@@ -30,7 +31,7 @@ struct block_queue {
 };
 
 enum scrape_phase {
-    SCRAPE_WAITING,  /* for a token of the profile */
+    SCRAPE_WAITING, /* for a token of the profile */
     SCRAPE_FETCHING,
     SCRAPE_COMPLETE, /* the body is whole and good enough to be passed on */
     SCRAPE_FAILED,
@@ -39,10 +40,10 @@ enum scrape_phase {
 struct scrape {
     h2o_generator_t generator; /* first: libh2o hands it back */
     struct worker *worker;
-    struct scrape *next, **at;       /* in worker->scrapes */
+    struct scrape *next, **at; /* in worker->scrapes */
     struct scrape *next_dirty;
     bool is_dirty;
-    h2o_req_t *req;                  /* NULL: a probe, or Prometheus has gone */
+    h2o_req_t *req; /* NULL: a probe, or Prometheus has gone */
     bool is_probe;
     struct proxy_table *table;
     const char *shard;
@@ -61,9 +62,9 @@ struct scrape {
     struct decoder *decoder;
     struct counter *counter;
     struct counter_result counted;
-    struct errctx count_err;         /* Prometheus would refuse the body: it may read it and say so itself */
-    struct errctx err;               /* the scrape cannot be completed */
-    int fail_status;                 /* to answer with */
+    struct errctx count_err; /* Prometheus would refuse the body: it may read it and say so itself */
+    struct errctx err;       /* the scrape cannot be completed */
+    int fail_status;         /* to answer with */
     uint64_t wire_bytes;
 
     /* downstream */
@@ -74,7 +75,8 @@ struct scrape {
 };
 
 /* Begins the scrape of target for a request of Prometheus (libh2o owns the answer) or, with req NULL, as a probe. */
-void scrape_begin(struct worker *w, h2o_req_t *req, struct proxy_table *table, const char *shard, const struct target *target);
+void scrape_begin(struct worker *w, h2o_req_t *req, struct proxy_table *table, const char *shard,
+                  const struct target *target);
 
 /* Frees; cancels what runs. Called from the request's pool, or when a probe has ended. */
 void scrape_free(struct scrape *s);
@@ -85,8 +87,8 @@ void scrape_complete(struct scrape *s);
 /* Once per sweep: deadlines of answers, clients that have gone. */
 void scrape_sweep(struct scrape *s, int64_t now_ms);
 
-/* The scrape cannot be completed: reports it; status is for Prometheus. Not from inside a curl callback; a probe is gone
- * afterwards. */
+/* The scrape cannot be completed: reports it; status is for Prometheus. Not from inside a curl callback; a probe is
+ * gone afterwards. */
 void scrape_fail(struct scrape *s, int status, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* --- scrape_upstream.c */
@@ -95,8 +97,8 @@ void upstream_cancel(struct scrape *s);
 
 /* --- scrape_downstream.c */
 void downstream_append(struct scrape *s, const char *base, size_t len);
-void downstream_send(struct scrape *s);  /* as far as it may now */
-void downstream_fail(struct scrape *s);  /* answers s->err, or breaks the connection */
+void downstream_send(struct scrape *s); /* as far as it may now */
+void downstream_fail(struct scrape *s); /* answers s->err, or breaks the connection */
 void downstream_free(struct scrape *s);
 
 /* Answers a request that never became a scrape: status, and one line of text that is the reason phrase, too. */

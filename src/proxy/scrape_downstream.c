@@ -1,9 +1,10 @@
 /* Towards Prometheus: blocks of bytes out through libh2o, one h2o_send in flight, never an empty one.
  *
- * A failure before the head was sent is an answer with a status; the reason phrase carries the cause, because Prometheus shows
- * exactly that in lastError. Later the connection is broken: Prometheus must see a failed scrape, not a short one. */
-#include "proxy/scrape.h"
+ * A failure before the head was sent is an answer with a status; the reason phrase carries the cause, because
+ * Prometheus shows exactly that in lastError. Later the connection is broken: Prometheus must see a failed scrape, not
+ * a short one. */
 #include "base/mem.h"
+#include "proxy/scrape.h"
 
 #include <stdio.h>
 #include <sys/socket.h>

@@ -1,20 +1,23 @@
-/* Towards the target: the request libcurl makes, and what its callbacks do with the answer. Inside the callbacks nothing is
- * sent, cancelled or freed: they append, count, and mark the scrape dirty; a non-zero return ends the transfer, and on_done judges. */
-#include "proxy/scrape.h"
+/* Towards the target: the request libcurl makes, and what its callbacks do with the answer. Inside the callbacks
+ * nothing is sent, cancelled or freed: they append, count, and mark the scrape dirty; a non-zero return ends the
+ * transfer, and on_done judges. */
 #include "base/timebase.h"
+#include "proxy/scrape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
 
-#define HEAD_BYTES_MAX   ((size_t)256 << 10)
-#define ERROR_BODY_MAX   ((size_t)16384) /* of an answer with another status, read so that the connection can be kept */
+#define HEAD_BYTES_MAX ((size_t)256 << 10)
+#define ERROR_BODY_MAX ((size_t)16384) /* of an answer with another status, read so that the connection can be kept */
 
-static const char ACCEPT_2[] = "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
-                               "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
-static const char ACCEPT_3[] = "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
-                               "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
-                               "text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+static const char ACCEPT_2[] =
+    "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+static const char ACCEPT_3[] =
+    "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 /* ---------------------------------------------------------------- the answer's body */
 
@@ -33,11 +36,12 @@ static int begin_body(struct scrape *s)
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
     s->counter = job_client_counter_get(s->job);
-    int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol), job_client_major(s->job),
-                                     &format, &s->count_err);
+    int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol),
+                                     job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
     if (!content_encoding_parse(view_of(s->content_encoding), &s->encoding)) {
-        s->encoding = ENCODING_IDENTITY; /* as Prometheus: an encoding it does not know is ignored, the bytes are parsed */
+        s->encoding =
+            ENCODING_IDENTITY; /* as Prometheus: an encoding it does not know is ignored, the bytes are parsed */
     }
     if (s->encoding != ENCODING_IDENTITY) {
         struct decoder **spare = &s->worker->spare_decoders[s->encoding - 1];
@@ -48,8 +52,8 @@ static int begin_body(struct scrape *s)
     return rc;
 }
 
-/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it says why
- * in its own words. */
+/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it
+ * says why in its own words. */
 static int on_block(void *data, const char *base, size_t len, struct errctx *err)
 {
     struct scrape *s = data;
@@ -58,7 +62,8 @@ static int on_block(void *data, const char *base, size_t len, struct errctx *err
         return errctx_set(err, ERR_LIMIT, "body larger than %zu bytes", s->worker->conf->body_bytes_max);
     }
     if (s->count_err.code == 0 && counter_feed(s->counter, base, len, &s->count_err) == ERR_LIMIT &&
-        job_client_conf(s->job)->body_size_limit != 0 && s->counted.body_bytes >= job_client_conf(s->job)->body_size_limit) {
+        job_client_conf(s->job)->body_size_limit != 0 &&
+        s->counted.body_bytes >= job_client_conf(s->job)->body_size_limit) {
         return errctx_set(err, ERR_LIMIT, "%s", s->count_err.msg);
     }
     if (!s->pass_compressed) {
@@ -195,8 +200,8 @@ static void on_done(void *data, CURL *easy, CURLcode code)
     struct scrape *s = data;
     (void)easy;
     s->transfer_running = false;
-    bool other_status = s->upstream_status != 0 && s->upstream_status != 200 &&
-                        (code == CURLE_OK || code == CURLE_WRITE_ERROR);
+    bool other_status =
+        s->upstream_status != 0 && s->upstream_status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR);
     if (other_status) {
         scrape_fail(s, s->upstream_status, ERR_UNAVAILABLE, "server returned HTTP status %d %s", s->upstream_status,
                     s->upstream_reason);
@@ -238,8 +243,8 @@ static void add_header(struct scrape *s, const char *fmt, ...)
 
 static bool is_forwarded(h2o_iovec_t name)
 {
-    static const char *const NAMES[] = {"accept", "user-agent", "x-prometheus-scrape-timeout-seconds", "traceparent", "tracestate",
-                                        "baggage"};
+    static const char *const NAMES[] = {"accept",      "user-agent", "x-prometheus-scrape-timeout-seconds",
+                                        "traceparent", "tracestate", "baggage"};
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         if (header_is(view_make(name.base, name.len), NAMES[i])) {
             return true;

@@ -1,5 +1,5 @@
-/* The table of what may be scraped: see table.h. One map per shard, keyed by the bytes of the job's name and the hash, so that a
- * look-up needs nothing but the request. Immutable once published: the map of a sealed table is only read. */
+/* The table of what may be scraped: see table.h. One map per shard, keyed by the bytes of the job's name and the hash,
+ * so that a look-up needs nothing but the request. Immutable once published: the map of a sealed table is only read. */
 #include "proxy/table.h"
 #include "base/hash.h"
 #include "base/hashmap.h"
@@ -47,8 +47,7 @@ struct proxy_table *proxy_table_new(struct promconf *conf, uint64_t generation)
 
 static struct table_shard *shard_get(struct proxy_table *t, const char *id)
 {
-    vec_foreach(s, &t->shards)
-    {
+    vec_foreach(s, &t->shards) {
         if ((*s)->id == id) {
             return *s;
         }
@@ -90,8 +89,7 @@ void proxy_table_unref(struct proxy_table *t)
     if (t == NULL || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    vec_foreach(sp, &t->shards)
-    {
+    vec_foreach(sp, &t->shards) {
         struct table_shard *s = *sp;
         size_t it = 0;
         for (struct target *target; (target = hashmap_next(&s->targets, &it)) != NULL;) {
@@ -125,8 +123,7 @@ const struct target *proxy_table_find(const struct proxy_table *t, struct view s
                                       const char **ret_shard)
 {
     struct table_key k = {job, hash};
-    vec_foreach(sp, &t->shards)
-    {
+    vec_foreach(sp, &t->shards) {
         if (shard.len == 0 ? t->shards.len == 1 : view_is(shard, (*sp)->id)) {
             *ret_shard = (*sp)->id;
             return hashmap_get(&(*sp)->targets, key_hash(&k), &k);

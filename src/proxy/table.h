@@ -11,7 +11,8 @@ struct proxy_table;
 /* Builds one: conf is referenced; add every shard's assignments (LEAVING ones included); then seal. */
 struct proxy_table *proxy_table_new(struct promconf *conf, uint64_t generation);
 void proxy_table_add(struct proxy_table *t, const char *shard_interned, const struct assignment *items, size_t count);
-void proxy_table_set_stop_reason(struct proxy_table *t, const char *reason); /* non-empty: every scrape is refused with it */
+void proxy_table_set_stop_reason(struct proxy_table *t,
+                                 const char *reason); /* non-empty: every scrape is refused with it */
 
 struct proxy_table *proxy_table_ref(struct proxy_table *t);
 void proxy_table_unref(struct proxy_table *t);

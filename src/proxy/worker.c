@@ -1,5 +1,5 @@
-/* A worker thread: see worker.h. Everything in struct worker but `ring` belongs to its own thread once that runs; other threads
- * only post to its loop. */
+/* A worker thread: see worker.h. Everything in struct worker but `ring` belongs to its own thread once that runs; other
+ * threads only post to its loop. */
 #include "proxy/worker.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SWEEP_MS                100
-#define REQUEST_BODY_MAX        ((size_t)65536)
-#define IDLE_MS                 300000 /* Prometheus keeps its connections between scrapes of up to minutes */
+#define SWEEP_MS                 100
+#define REQUEST_BODY_MAX         ((size_t)65536)
+#define IDLE_MS                  300000 /* Prometheus keeps its connections between scrapes of up to minutes */
 #define UPSTREAM_CONNECTIONS_MAX 100000L
 
 void worker_report(struct worker *w, const struct scrape_record *r)
@@ -57,8 +57,8 @@ static int on_request(h2o_req_t *req, void *data)
     if (reason[0] != '\0') {
         return refuse(req, 503, "stopped", reason);
     }
-    const struct target *t = proxy_table_find(w->table, view_make(route.shard, route.shard_len), view_make(route.job, route.job_len),
-                                              route.hash, &shard);
+    const struct target *t = proxy_table_find(w->table, view_make(route.shard, route.shard_len),
+                                              view_make(route.job, route.job_len), route.hash, &shard);
     if (t == NULL) {
         return refuse(req, 403, "not_assigned", "this target is not assigned to this shard");
     }

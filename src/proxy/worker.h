@@ -1,4 +1,5 @@
-/* One worker thread of the proxy: its loop, its libh2o server, its libcurl multi, its prepared jobs. Private to the room. */
+/* One worker thread of the proxy: its loop, its libh2o server, its libcurl multi, its prepared jobs. Private to the
+ * room. */
 #ifndef KVASS_PROXY_WORKER_H
 #define KVASS_PROXY_WORKER_H
 
@@ -17,11 +18,11 @@ struct worker {
     struct http_server **servers; /* one per listener */
     size_t server_count, servers_open;
     struct job_clients *jobs;
-    struct proxy_table *table;    /* newest published; NULL before the first */
+    struct proxy_table *table; /* newest published; NULL before the first */
     struct record_ring *ring;
     struct loop_timer *sweep;
-    struct scrape *scrapes;       /* every one under way */
-    struct scrape *dirty;         /* have something to send on after this batch of socket events */
+    struct scrape *scrapes;            /* every one under way */
+    struct scrape *dirty;              /* have something to send on after this batch of socket events */
     struct decoder *spare_decoders[2]; /* by content_encoding - 1 */
     const struct proxy_conf *conf;
     void (*on_records)(void *data); /* any thread: wakes the consumer of `ring` */
@@ -36,7 +37,7 @@ int worker_init(struct worker *w, const struct proxy_conf *conf, const int *list
 void worker_start(struct worker *w);
 
 /* From any thread. */
-void worker_publish(struct worker *w, struct proxy_table *t);                      /* takes the reference */
+void worker_publish(struct worker *w, struct proxy_table *t);                            /* takes the reference */
 void worker_probe(struct worker *w, struct proxy_table *t, const struct target *target); /* referenced here */
 
 /* Ends the listeners, waits for scrapes at most grace_ms, joins the thread, frees what worker_init made. */

@@ -1,14 +1,14 @@
 /* A local shard: its assignment.
  *
- * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (pitfall 35). The order
- * of DESIGN.md 9 is kept here: additions are published to the proxy first and written second; removals are written
- * first, and the proxy goes on serving them as LEAVING for a while, because Prometheus scrapes on for some seconds after the
- * file changed, and a refusal would be stored as up=0. The while begins only when the file is known to be written (in the
- * static form: reloaded), however long that takes.
+ * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (pitfall 35).
+ * The order of DESIGN.md 9 is kept here: additions are published to the proxy first and written second; removals are
+ * written first, and the proxy goes on serving them as LEAVING for a while, because Prometheus scrapes on for some
+ * seconds after the file changed, and a refusal would be stored as up=0. The while begins only when the file is known
+ * to be written (in the static form: reloaded), however long that takes.
  *
- * A proof of loading is a scrape that began after the write; status counters start anew when a target comes (back), while its size
- * history stays. Nothing is written before an assignment is known: after a restart of ours the files on disk are still right,
- * and an empty list in between would end every series. */
+ * A proof of loading is a scrape that began after the write; status counters start anew when a target comes (back),
+ * while its size history stays. Nothing is written before an assignment is known: after a restart of ours the files on
+ * disk are still right, and an empty list in between would end every series. */
 #include "shard/local.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -43,7 +43,8 @@ int64_t local_now_ms(const struct local_shard *s)
     return s->env.now_ms != NULL ? s->env.now_ms(s->env.data) : timebase_monotonic_ms();
 }
 
-/* -------------------------------------------------------------------------------------------------------------- entries */
+/* --------------------------------------------------------------------------------------------------------------
+ * entries */
 
 struct entry_key {
     const char *job;
@@ -165,7 +166,8 @@ static void expire_leaving(struct local_shard *s, int64_t now_ms)
     vec_done(&due);
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- errors */
+/* -----------------------------------------------------------------------------------------------------------------
+ * errors */
 
 void local_show_error(struct local_shard *s)
 {
@@ -186,7 +188,8 @@ void local_acknowledge(struct local_shard *s)
     snprintf(s->info.config_hash, sizeof(s->info.config_hash), "%s", s->conf->hash);
 }
 
-/* ------------------------------------------------------------------------------------------------------- desired state in */
+/* ------------------------------------------------------------------------------------------------------- desired state
+ * in */
 
 static void update_idle(struct local_shard *s)
 {
@@ -258,8 +261,7 @@ static void leave_unwanted(struct local_shard *s, const struct hashmap *wanted)
     size_t it = 0;
     for (struct local_entry *e; (e = hashmap_next(&s->entries, &it)) != NULL;) {
         struct entry_key key = {e->a.target->job, e->a.target->hash};
-        if (e->a.state != ASSIGNMENT_LEAVING &&
-            hashmap_get(wanted, target_key_hash(key.job, key.hash), &key) == NULL) {
+        if (e->a.state != ASSIGNMENT_LEAVING && hashmap_get(wanted, target_key_hash(key.job, key.hash), &key) == NULL) {
             entry_set_state(s, e, ASSIGNMENT_LEAVING);
             local_files_job_changed(s, key.job);
         }
@@ -273,7 +275,8 @@ static void local_set_assignment(struct shard *shard, const struct assignment *i
     struct hashmap wanted;
     bool publish = false;
     if (epoch < s->epoch) {
-        log_warn(&s->log, "take assignment", "err", "its epoch is older than the one already served", "action", "refuse");
+        log_warn(&s->log, "take assignment", "err", "its epoch is older than the one already served", "action",
+                 "refuse");
         return;
     }
     hashmap_init(&wanted, wanted_equal);
@@ -326,7 +329,8 @@ void local_shard_restore(struct shard *shard, const struct assignment *items, co
     update_idle(s);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- facts come up */
+/* ---------------------------------------------------------------------------------------------------------- facts come
+ * up */
 
 void local_shard_record(struct shard *shard, const struct scrape_record *r)
 {
@@ -358,7 +362,8 @@ static const struct shard_info *local_info(const struct shard *shard)
 }
 
 void local_shard_each(struct shard *shard,
-                      void (*each)(void *data, const struct assignment *a, const struct target_status *status), void *data)
+                      void (*each)(void *data, const struct assignment *a, const struct target_status *status),
+                      void *data)
 {
     struct local_shard *s = of(shard);
     size_t count;
@@ -369,7 +374,8 @@ void local_shard_each(struct shard *shard,
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------------- life cycle */
+/* -------------------------------------------------------------------------------------------------------------- life
+ * cycle */
 
 void local_shard_tick(struct shard *shard)
 {

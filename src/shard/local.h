@@ -1,9 +1,9 @@
 /* A shard on this host: files for its Prometheus, statuses from our own proxy, reloads and head figures by HTTP.
  *
- * <dir>/prometheus.yml and <dir>/targets/<job>.json (file form) are written here; the proxy table is not ours: whenever the set of
- * targets that may be scraped changes, env.publish is called and has to publish the table of all local shards, from
- * shard->ops->assignment of each, before it returns. On adding this happens before the files name the target; on removing
- * the target stays in `assignment` as LEAVING until Prometheus has certainly let go of it. */
+ * <dir>/prometheus.yml and <dir>/targets/<job>.json (file form) are written here; the proxy table is not ours: whenever
+ * the set of targets that may be scraped changes, env.publish is called and has to publish the table of all local
+ * shards, from shard->ops->assignment of each, before it returns. On adding this happens before the files name the
+ * target; on removing the target stays in `assignment` as LEAVING until Prometheus has certainly let go of it. */
 #ifndef KVASS_SHARD_LOCAL_H
 #define KVASS_SHARD_LOCAL_H
 
@@ -18,31 +18,31 @@
 struct local_env {
     struct loop *loop;
     struct http_client *http;
-    const char *proxy_url;      /* goes into every job */
+    const char *proxy_url; /* goes into every job */
     enum target_form form;
     bool drop_rules, self_monitor;
-    bool skip_head_series;      /* --shard.fetch-head-series=false: the sum of counted series is the head */
-    gid_t gid;                  /* group of the files; (gid_t)-1 = leave it */
-    int64_t poll_ms;            /* between two readings of the head; 0 = 10 s */
-    int64_t call_timeout_ms;    /* 0 = 5 s */
-    int64_t reload_timeout_ms;  /* 0 = 60 s: Prometheus answers when the reload is through */
-    int64_t leave_ms;           /* served after leaving the file, besides two intervals; 0 = 30 s */
+    bool skip_head_series;     /* --shard.fetch-head-series=false: the sum of counted series is the head */
+    gid_t gid;                 /* group of the files; (gid_t)-1 = leave it */
+    int64_t poll_ms;           /* between two readings of the head; 0 = 10 s */
+    int64_t call_timeout_ms;   /* 0 = 5 s */
+    int64_t reload_timeout_ms; /* 0 = 60 s: Prometheus answers when the reload is through */
+    int64_t leave_ms;          /* served after leaving the file, besides two intervals; 0 = 30 s */
     void (*publish)(void *data);
     void *data;
     int64_t (*now_ms)(void *data); /* monotonic; NULL = the real clock */
 };
 
-/* env is copied, the strings in it are borrowed for the shard's life. dir is made when missing. The shard polls by a timer of its
- * own from the next turn of the loop on. */
+/* env is copied, the strings in it are borrowed for the shard's life. dir is made when missing. The shard polls by a
+ * timer of its own from the next turn of the loop on. */
 struct shard *local_shard_new(const struct local_env *env, const char *id, const char *replica, unsigned group,
                               const char *dir, const char *prometheus_url);
 
 /* One target as durable state remembers it; before the first set_config. Targets are referenced. */
-void local_shard_restore(struct shard *s, const struct assignment *items, const struct target_status *statuses, size_t count,
-                         uint64_t generation, uint64_t epoch);
+void local_shard_restore(struct shard *s, const struct assignment *items, const struct target_status *statuses,
+                         size_t count, uint64_t generation, uint64_t epoch);
 
-/* Files as they have to be, now. ERR_AGAIN while there is no configuration or no assignment yet; else what the last attempt to write met. For the
- * moment before a Prometheus is started. */
+/* Files as they have to be, now. ERR_AGAIN while there is no configuration or no assignment yet; else what the last
+ * attempt to write met. For the moment before a Prometheus is started. */
 int local_shard_prepare(struct shard *s, struct errctx *err) MUST_CHECK;
 
 /* A finished scrape of this shard; others than its own targets' are ignored. */
@@ -51,11 +51,13 @@ void local_shard_record(struct shard *s, const struct scrape_record *r);
 /* Its Prometheus is reached elsewhere from now on. Setting shard->prometheus_url does the same, at the next tick. */
 void local_shard_set_url(struct shard *s, const char *prometheus_url);
 
-/* What the timer does every second: retries, reloads, readings, and the end of what is leaving. For tests with a clock of their own. */
+/* What the timer does every second: retries, reloads, readings, and the end of what is leaving. For tests with a clock
+ * of their own. */
 void local_shard_tick(struct shard *s);
 
 /* One call per target, LEAVING included; for durable state. */
-void local_shard_each(struct shard *s, void (*each)(void *data, const struct assignment *a, const struct target_status *status),
+void local_shard_each(struct shard *s,
+                      void (*each)(void *data, const struct assignment *a, const struct target_status *status),
                       void *data);
 
 #endif

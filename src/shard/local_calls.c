@@ -1,11 +1,12 @@
 /* A local shard: its calls to Prometheus.
  *
- * Reload: POST /-/reload until it is acknowledged, with growing pauses; what is acknowledged is the file as it was when the call
- * began, so a change in between asks once more. Prometheus refusing a configuration (500) goes on with the old one; its
- * sentence becomes the shard's error.
+ * Reload: POST /-/reload until it is acknowledged, with growing pauses; what is acknowledged is the file as it was when
+ * the call began, so a change in between asks once more. Prometheus refusing a configuration (500) goes on with the old
+ * one; its sentence becomes the shard's error.
  *
- * Head series: /api/v1/status/tsdb; from /metrics where that does not exist; from our own counts where neither has them (agent mode,
- * vmagent). One reading at a time, each with a deadline, so that a Prometheus that hangs costs nothing but its own row. */
+ * Head series: /api/v1/status/tsdb; from /metrics where that does not exist; from our own counts where neither has them
+ * (agent mode, vmagent). One reading at a time, each with a deadline, so that a Prometheus that hangs costs nothing but
+ * its own row. */
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "model/wire.h"
@@ -35,7 +36,8 @@ static void describe_failure(const char *what, const struct http_answer *answer,
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- reload */
+/* -----------------------------------------------------------------------------------------------------------------
+ * reload */
 
 void local_calls_want_reload(struct local_shard *s)
 {
@@ -65,8 +67,7 @@ static void on_reload_answer(void *data, const struct http_answer *answer)
     metric_add(METRIC_SHARD_RELOADS, 1, "failure");
     describe_failure("reload", answer, text);
     s->reload_backoff_ms = s->reload_backoff_ms == 0 ? RELOAD_BACKOFF_FIRST_MS : s->reload_backoff_ms * 2;
-    s->reload_backoff_ms =
-        s->reload_backoff_ms > RELOAD_BACKOFF_MAX_MS ? RELOAD_BACKOFF_MAX_MS : s->reload_backoff_ms;
+    s->reload_backoff_ms = s->reload_backoff_ms > RELOAD_BACKOFF_MAX_MS ? RELOAD_BACKOFF_MAX_MS : s->reload_backoff_ms;
     s->next_reload_ms = now_ms + s->reload_backoff_ms;
     if (strcmp(text, s->reload_error) != 0 && s->info.health == SHARD_HEALTH_READY) {
         log_warn(&s->log, "reload prometheus", "err", text, "action", "try again");
@@ -85,13 +86,14 @@ static void reload_start(struct local_shard *s)
     s->reload_call = http_client_send(s->env.http, &req, on_reload_answer, s);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- readings */
+/* ---------------------------------------------------------------------------------------------------------------
+ * readings */
 
 static void set_health(struct local_shard *s, enum shard_health health)
 {
     if (health != s->info.health) {
-        log_info(&s->log, "shard health", "from", shard_health_name(s->info.health), "to", shard_health_name(health), "err",
-                 s->poll_error[0] != '\0' ? s->poll_error : NULL);
+        log_info(&s->log, "shard health", "from", shard_health_name(s->info.health), "to", shard_health_name(health),
+                 "err", s->poll_error[0] != '\0' ? s->poll_error : NULL);
         s->info.health = health;
     }
 }
@@ -182,7 +184,8 @@ static void on_poll_answer(void *data, const struct http_answer *answer)
         take_figure(s, absent ? VIEW("") : answer->body, now_ms);
     } else {
         describe_failure("status", answer, s->poll_error);
-        set_health(s, answer->status == 503 || s->info.last_seen_ms == 0 ? SHARD_HEALTH_STARTING : SHARD_HEALTH_UNREACHABLE);
+        set_health(s, answer->status == 503 || s->info.last_seen_ms == 0 ? SHARD_HEALTH_STARTING
+                                                                         : SHARD_HEALTH_UNREACHABLE);
     }
     local_show_error(s);
 }
@@ -195,7 +198,8 @@ static void poll_start(struct local_shard *s, int64_t now_ms)
     snprintf(url, sizeof(url), "%s%s", s->url, PATHS[s->head_source]);
     struct http_request req = {.url = url,
                                .timeout_ms = s->env.call_timeout_ms,
-                               .answer_bytes_max = s->head_source == HEAD_FROM_METRICS ? METRICS_BYTES_MAX : TSDB_BYTES_MAX};
+                               .answer_bytes_max =
+                                   s->head_source == HEAD_FROM_METRICS ? METRICS_BYTES_MAX : TSDB_BYTES_MAX};
     s->next_poll_ms = now_ms + (s->info.health == SHARD_HEALTH_READY || s->env.poll_ms < 1000 ? s->env.poll_ms : 1000);
     s->poll_call = http_client_send(s->env.http, &req, on_poll_answer, s);
 }

@@ -1,14 +1,16 @@
 /* A local shard: its files.
  *
- * Every write renders what has to be and touches the disk only when bytes differ. Target files come before prometheus.yml, so
- * that a reload never meets a job without its list. A marker file stands beside prometheus.yml from before its change until
- * Prometheus acknowledged the reload: whoever dies in between finds it and reloads again (pitfall 16).
+ * Every write renders what has to be and touches the disk only when bytes differ. Target files come before
+ * prometheus.yml, so that a reload never meets a job without its list. A marker file stands beside prometheus.yml from
+ * before its change until Prometheus acknowledged the reload: whoever dies in between finds it and reloads again
+ * (pitfall 16).
  *
- * A job that leaves the configuration is not dropped at once: Prometheus writes no stale markers for a job that vanishes, but
- * does for one whose list becomes empty (pitfall 42). So the new configuration is first rendered together with the old job,
- * empty, and without it when two intervals and the usual grace have passed.
+ * A job that leaves the configuration is not dropped at once: Prometheus writes no stale markers for a job that
+ * vanishes, but does for one whose list becomes empty (pitfall 42). So the new configuration is first rendered together
+ * with the old job, empty, and without it when two intervals and the usual grace have passed.
  *
- * A failed write (disk full, folder gone) is kept as a sentence, retried every few seconds, and holds back the acknowledgement. */
+ * A failed write (disk full, folder gone) is kept as a sentence, retried every few seconds, and holds back the
+ * acknowledgement. */
 #include "base/files.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -21,10 +23,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WRITE_RETRY_MS    5000
-#define CONFIG_BYTES_MAX  ((size_t)1 << 30)
-#define FILE_MODE         0640
-#define FOLDER_MODE       0750
+#define WRITE_RETRY_MS   5000
+#define CONFIG_BYTES_MAX ((size_t)1 << 30)
+#define FILE_MODE        0640
+#define FOLDER_MODE      0750
 
 static struct local_job *job_find(struct local_shard *s, const char *name)
 {
@@ -117,7 +119,8 @@ void local_files_done(struct local_shard *s)
     promconf_unref(s->conf);
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- writing */
+/* ----------------------------------------------------------------------------------------------------------------
+ * writing */
 
 static void render_options_fill(const struct local_shard *s, struct render_options *opts)
 {
@@ -186,7 +189,8 @@ static int write_job(struct local_shard *s, const struct render_options *opts, s
 }
 
 /* The configuration with the retired jobs behind its own; a view of both, owning neither. */
-static int render_merged(struct local_shard *s, const struct render_options *opts, struct bytes *text, struct errctx *err)
+static int render_merged(struct local_shard *s, const struct render_options *opts, struct bytes *text,
+                         struct errctx *err)
 {
     struct promconf merged = *s->conf;
     struct job_conf *jobs = mem_calloc(s->conf->job_count + s->retired, sizeof(*jobs));
@@ -271,7 +275,8 @@ void local_files_flush(struct local_shard *s)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ after a reload */
+/* ------------------------------------------------------------------------------------------------------------ after a
+ * reload */
 
 void local_files_reloaded(struct local_shard *s)
 {

@@ -1,4 +1,5 @@
-/* Inside of a local shard, shared by local.c (assignment), local_files.c (what is on disk) and local_calls.c (Prometheus). */
+/* Inside of a local shard, shared by local.c (assignment), local_files.c (what is on disk) and local_calls.c
+ * (Prometheus). */
 #ifndef KVASS_SHARD_LOCAL_PRIV_H
 #define KVASS_SHARD_LOCAL_PRIV_H
 
@@ -16,7 +17,8 @@ struct local_entry {
     int64_t left_ms;   /* monotonic: Prometheus was told that it is gone; 0 = not told yet */
 };
 
-/* A job of the configuration, or one that was: kept with an empty list until its series have got their stale markers. */
+/* A job of the configuration, or one that was: kept with an empty list until its series have got their stale markers.
+ */
 struct local_job {
     const struct job_conf *conf;
     struct promconf *owner; /* referenced while the job is retired; NULL otherwise */
@@ -33,24 +35,24 @@ struct local_shard {
     struct logctx log;
     struct loop_timer *timer;
 
-    struct hashmap entries;         /* struct local_entry by (job, hash) */
-    VEC(struct assignment) view;    /* of entries, sorted by job name and hash; borrowed targets */
+    struct hashmap entries;      /* struct local_entry by (job, hash) */
+    VEC(struct assignment) view; /* of entries, sorted by job name and hash; borrowed targets */
     bool view_stale;
     size_t active, leaving;
 
     struct promconf *conf;
-    bool assigned;                 /* an assignment is known: before that, an empty list would be a guess */
+    bool assigned; /* an assignment is known: before that, an empty list would be a guess */
     uint64_t config_generation, generation, epoch; /* desired */
     VEC(struct local_job) jobs;
     size_t retired;
 
-    bool config_dirty;             /* prometheus.yml may differ from what it has to be */
-    uint64_t written_seq;          /* counts changes of prometheus.yml */
+    bool config_dirty;    /* prometheus.yml may differ from what it has to be */
+    uint64_t written_seq; /* counts changes of prometheus.yml */
     char write_error[256];
-    int64_t next_write_ms;         /* after a failure */
+    int64_t next_write_ms; /* after a failure */
 
     bool reload_pending;
-    uint64_t reload_seq;           /* written_seq when the running reload began */
+    uint64_t reload_seq; /* written_seq when the running reload began */
     struct http_call *reload_call;
     int64_t next_reload_ms, reload_backoff_ms;
     char reload_error[256];

@@ -1,11 +1,12 @@
 /* The process provider: a row of supervised shards and the wanted number.
  *
- * The wanted number is kept in a file of its own, for it is what a StatefulSet's spec.replicas is elsewhere: the platform's
- * memory of how many shards there are to be, not how many happen to run at the moment (pitfalls 1, 2). What runs beyond it
- * when we start is the rest of an interrupted scale-down and is ended; without a file everything that runs is wanted.
+ * The wanted number is kept in a file of its own, for it is what a StatefulSet's spec.replicas is elsewhere: the
+ * platform's memory of how many shards there are to be, not how many happen to run at the moment (pitfalls 1, 2). What
+ * runs beyond it when we start is the rest of an interrupted scale-down and is ended; without a file everything that
+ * runs is wanted.
  *
- * One timer moves all shards. A restart of ours replaces children whose arguments changed, but one after the other and only
- * while all others are ready. */
+ * One timer moves all shards. A restart of ours replaces children whose arguments changed, but one after the other and
+ * only while all others are ready. */
 #include "shard/process.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -48,7 +49,8 @@ static struct process_provider *of(struct provider *p)
     return self;
 }
 
-/* ---------------------------------------------------------------------------------------------------------- the settings */
+/* ---------------------------------------------------------------------------------------------------------- the
+ * settings */
 
 static int64_t or_default(int64_t value, int64_t fallback)
 {
@@ -61,19 +63,22 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
     unsigned base = c->base_port != 0 ? c->base_port : DEFAULT_BASE_PORT;
     unsigned groups = c->groups_max != 0 ? c->groups_max : DEFAULT_GROUPS_MAX;
     if (base > 65535 || groups > 65535 || base + groups - 1 > 65535) {
-        return errctx_set(err, ERR_INVALID, "ports %u to %u: expected at most 65535; lower the first port or the number of shards",
-                          base, base + groups - 1);
+        return errctx_set(err, ERR_INVALID,
+                          "ports %u to %u: expected at most 65535; lower the first port or the number of shards", base,
+                          base + groups - 1);
     }
     for (size_t i = 0; c->extra_args != NULL && c->extra_args[i] != NULL; i++) {
         for (size_t k = 0; k < sizeof(OURS) / sizeof(OURS[0]); k++) {
             size_t len = strlen(OURS[k]);
             if (strncmp(c->extra_args[i], OURS[k], len) == 0 && strchr("= ", c->extra_args[i][len]) != NULL) {
-                return errctx_set(err, ERR_INVALID, "extra argument %s: kvass sets %s itself", c->extra_args[i], OURS[k]);
+                return errctx_set(err, ERR_INVALID, "extra argument %s: kvass sets %s itself", c->extra_args[i],
+                                  OURS[k]);
             }
         }
     }
     char *path;
-    int rc = process_child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
+    int rc =
+        process_child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
     if (rc == 0) {
         free(path);
     }
@@ -103,7 +108,8 @@ static void conf_copy(struct process_conf *to, const struct process_conf *from)
     to->log_bytes_max = from->log_bytes_max != 0 ? from->log_bytes_max : (size_t)16 << 20;
 }
 
-/* ------------------------------------------------------------------------------------------------------ the wanted number */
+/* ------------------------------------------------------------------------------------------------------ the wanted
+ * number */
 
 static char *wanted_path(const struct process_provider *self)
 {
@@ -141,7 +147,8 @@ static bool wanted_read(const struct process_provider *self, unsigned *ret)
     return ok;
 }
 
-/* --------------------------------------------------------------------------------------------------------------- the row */
+/* --------------------------------------------------------------------------------------------------------------- the
+ * row */
 
 static void on_shard_change(void *data)
 {
@@ -254,7 +261,8 @@ static void on_tick(void *data)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- provider calls */
+/* --------------------------------------------------------------------------------------------------------- provider
+ * calls */
 
 static void process_scale(struct provider *p, unsigned wanted_groups)
 {

@@ -1,10 +1,11 @@
 /* Starting, finding and watching one process.
  *
- * A shard's Prometheus outlives us on purpose: a restart of kvass must not cost a WAL replay. So a child gets its own session,
- * writes its log to a file of its own (a pipe through us would break with us), and no death signal. What ties it to us
- * afterwards is a pid file with the process' start time: a pid alone may by then be somebody else's. The file is written after
- * the process exists, so there is a moment in which we may die without having written it; the argument that names the
- * shard's data folder is unique, and a process that carries it is found by that. Nothing is ever found by its program's name.
+ * A shard's Prometheus outlives us on purpose: a restart of kvass must not cost a WAL replay. So a child gets its own
+ * session, writes its log to a file of its own (a pipe through us would break with us), and no death signal. What ties
+ * it to us afterwards is a pid file with the process' start time: a pid alone may by then be somebody else's. The file
+ * is written after the process exists, so there is a moment in which we may die without having written it; the argument
+ * that names the shard's data folder is unique, and a process that carries it is found by that. Nothing is ever found
+ * by its program's name.
  *
  * posix_spawn and not fork: the daemon is threaded and holds much memory. The environment is ours without what systemd
  * addressed to us alone (sockets, notify, watchdog). */
@@ -41,7 +42,8 @@ struct process_child {
     void *data;
 };
 
-/* ------------------------------------------------------------------------------------------------- asking the system */
+/* ------------------------------------------------------------------------------------------------- asking the system
+ */
 
 static int proc_read(pid_t pid, const char *name, struct bytes *out)
 {
@@ -50,8 +52,8 @@ static int proc_read(pid_t pid, const char *name, struct bytes *out)
     return files_read(path, out, NULL);
 }
 
-/* Field 22 of /proc/<pid>/stat, counted behind the program name, which may hold anything. 0 when there is none. A zombie
- * counts as gone. */
+/* Field 22 of /proc/<pid>/stat, counted behind the program name, which may hold anything. 0 when there is none. A
+ * zombie counts as gone. */
 static uint64_t proc_start_time(pid_t pid)
 {
     struct bytes text;
@@ -140,7 +142,8 @@ static pid_t find_by_identity(const struct process_child_conf *conf)
     return found;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- watching */
+/* -------------------------------------------------------------------------------------------------------------
+ * watching */
 
 static void on_poll_closed(uv_handle_t *handle)
 {
@@ -280,7 +283,8 @@ char *process_child_argument(const struct process_child *c, const char *name)
     return value;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- starting */
+/* -------------------------------------------------------------------------------------------------------------
+ * starting */
 
 static bool is_executable(const char *path)
 {
@@ -314,8 +318,8 @@ int process_child_find_binary(const char *binary, char **ret, struct errctx *err
 
 static bool is_private_variable(const char *entry)
 {
-    static const char *const NAMES[] = {"LISTEN_PID=",    "LISTEN_FDS=",   "LISTEN_FDNAMES=",
-                                        "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="};
+    static const char *const NAMES[] = {
+        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="};
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         if (strncmp(entry, NAMES[i], strlen(NAMES[i])) == 0) {
             return true;
@@ -442,7 +446,8 @@ int process_child_adopt(struct loop *loop, const struct process_child_conf *conf
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- the log */
+/* ------------------------------------------------------------------------------------------------------------- the log
+ */
 
 /* The writer appends (O_APPEND), so cutting the file under it is safe; lines written between copy and cut are lost. */
 void process_log_trim(const char *log_file, size_t bytes_max)

@@ -1,5 +1,5 @@
-/* One operating-system process of a shard: started in a session of its own, watched through a pidfd, found again by pid file
- * and start time after we ourselves were restarted. No policy here: process.c decides when. Control loop only. */
+/* One operating-system process of a shard: started in a session of its own, watched through a pidfd, found again by pid
+ * file and start time after we ourselves were restarted. No policy here: process.c decides when. Control loop only. */
 #ifndef KVASS_SHARD_PROCESS_CHILD_H
 #define KVASS_SHARD_PROCESS_CHILD_H
 
@@ -13,24 +13,24 @@ struct process_child;
 
 /* What to run and where its traces are kept. Borrowed for the call. */
 struct process_child_conf {
-    const char *binary;        /* a path, or a name looked up in PATH */
-    const char *const *argv;   /* NULL-ended; argv[0] is replaced by the binary found */
-    const char *identity;      /* the one argument no other process has: --storage.tsdb.path=... */
+    const char *binary;      /* a path, or a name looked up in PATH */
+    const char *const *argv; /* NULL-ended; argv[0] is replaced by the binary found */
+    const char *identity;    /* the one argument no other process has: --storage.tsdb.path=... */
     const char *pid_file, *log_file;
-    size_t log_bytes_max;      /* the log is cut at this size, one older piece is kept */
+    size_t log_bytes_max; /* the log is cut at this size, one older piece is kept */
 };
 
-/* on_exit runs once from the loop, after the process has ended; status is that of waitpid, or -1 for an adopted process, whose
- * status nobody can tell. The handle stays valid until process_child_free. */
+/* on_exit runs once from the loop, after the process has ended; status is that of waitpid, or -1 for an adopted
+ * process, whose status nobody can tell. The handle stays valid until process_child_free. */
 typedef void process_exit_fn(void *data, int status);
 
 /* ERR_NOT_FOUND: no such binary; ERR_IO: everything else the system refused. The messages name path and cause. */
 int process_child_spawn(struct loop *loop, const struct process_child_conf *conf, process_exit_fn *on_exit, void *data,
                         struct process_child **ret, struct errctx *err) MUST_CHECK;
 
-/* The process the pid file speaks of, if it still runs, is the same (start time), is ours (user) and runs with conf->identity;
- * without a usable pid file every process of our user is asked for that argument, as the file may not have been written in
- * time. ERR_NOT_FOUND when there is none. */
+/* The process the pid file speaks of, if it still runs, is the same (start time), is ours (user) and runs with
+ * conf->identity; without a usable pid file every process of our user is asked for that argument, as the file may not
+ * have been written in time. ERR_NOT_FOUND when there is none. */
 int process_child_adopt(struct loop *loop, const struct process_child_conf *conf, process_exit_fn *on_exit, void *data,
                         struct process_child **ret, struct errctx *err) MUST_CHECK;
 

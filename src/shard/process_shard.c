@@ -1,12 +1,12 @@
 /* Supervision of one Prometheus.
  *
- * Facts arrive from three sides (the process ends, /-/ready answers, the clock moves) and meet in set_state, the only writer
- * of the state. A start that fails for any reason (no binary, no folder, port taken, configuration refused) ends in BACKOFF with
- * a sentence an operator can act on, doubled pauses up to a minute, and is tried again for as long as the shard is wanted;
- * a process that has run for a minute starts again at the first pause.
+ * Facts arrive from three sides (the process ends, /-/ready answers, the clock moves) and meet in set_state, the only
+ * writer of the state. A start that fails for any reason (no binary, no folder, port taken, configuration refused) ends
+ * in BACKOFF with a sentence an operator can act on, doubled pauses up to a minute, and is tried again for as long as
+ * the shard is wanted; a process that has run for a minute starts again at the first pause.
  *
- * The port is tried before the start: another program on it would answer our readiness question, and its answers would be
- * taken for the shard's. */
+ * The port is tried before the start: another program on it would answer our readiness question, and its answers would
+ * be taken for the shard's. */
 #include "shard/process_shard.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -26,14 +26,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SUPERVISED_MAGIC     0x73757076u
-#define READY_POLL_MS        250   /* while starting */
-#define HEALTH_POLL_MS       5000  /* while ready */
-#define CALL_TIMEOUT_MS      5000
-#define HEALTH_FAILURES_MAX  3     /* polls in a row without an answer, then it counts as unreachable */
-#define CHECK_MS             1000
-#define LOG_TRIM_MS          60000
-#define PREPARE_RETRY_MS     250
+#define SUPERVISED_MAGIC    0x73757076u
+#define READY_POLL_MS       250  /* while starting */
+#define HEALTH_POLL_MS      5000 /* while ready */
+#define CALL_TIMEOUT_MS     5000
+#define HEALTH_FAILURES_MAX 3 /* polls in a row without an answer, then it counts as unreachable */
+#define CHECK_MS            1000
+#define LOG_TRIM_MS         60000
+#define PREPARE_RETRY_MS    250
 
 struct supervised {
     uint32_t magic;
@@ -93,7 +93,8 @@ static void set_state(struct supervised *s, enum supervised_state next)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ making one */
+/* ------------------------------------------------------------------------------------------------------------ making
+ * one */
 
 static const char **make_argv(struct supervised *s)
 {
@@ -171,7 +172,8 @@ void supervised_free(struct supervised **handle)
     *handle = NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------------- its end */
+/* ------------------------------------------------------------------------------------------------------------- its end
+ */
 
 static void enter_backoff(struct supervised *s, const char *why, int64_t now_ms)
 {
@@ -197,7 +199,8 @@ static void remove_folder(uv_work_t *work)
     (void)!files_remove_tree(work->data, NULL);
 }
 
-/* Large TSDB folders take seconds to remove: renamed now, so that a new shard of this id starts clean, removed by a thread. */
+/* Large TSDB folders take seconds to remove: renamed now, so that a new shard of this id starts clean, removed by a
+ * thread. */
 static void delete_folder(struct supervised *s)
 {
     char *aside = mem_printf("%s.removed-%lld", s->dir, (long long)timebase_realtime_ms());
@@ -246,7 +249,8 @@ static void begin_stop(struct supervised *s, int64_t now_ms)
     process_child_signal(s->child, SIGTERM);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ its start */
+/* ------------------------------------------------------------------------------------------------------------ its
+ * start */
 
 static bool port_is_free(unsigned port, struct errctx *err)
 {
@@ -345,7 +349,8 @@ bool supervised_adopt(struct supervised *s)
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ its health */
+/* ------------------------------------------------------------------------------------------------------------ its
+ * health */
 
 static void on_ready_answer(void *data, const struct http_answer *answer)
 {

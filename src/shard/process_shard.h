@@ -3,14 +3,21 @@
  *      IDLE --wanted--> STARTING --/-/ready--> READY
  *       ^                  |  \_____exit_______/ |
  *       |                  v                     |
- *       +--unwanted--- BACKOFF <------exit-------+         STOPPING: SIGTERM sent, SIGKILL after the grace, then IDLE */
+ *       +--unwanted--- BACKOFF <------exit-------+         STOPPING: SIGTERM sent, SIGKILL after the grace, then IDLE
+ */
 #ifndef KVASS_SHARD_PROCESS_SHARD_H
 #define KVASS_SHARD_PROCESS_SHARD_H
 
 #include "shard/process.h"
 #include "shard/process_child.h"
 
-enum supervised_state { SUPERVISED_IDLE, SUPERVISED_STARTING, SUPERVISED_READY, SUPERVISED_BACKOFF, SUPERVISED_STOPPING };
+enum supervised_state {
+    SUPERVISED_IDLE,
+    SUPERVISED_STARTING,
+    SUPERVISED_READY,
+    SUPERVISED_BACKOFF,
+    SUPERVISED_STOPPING
+};
 
 struct supervised;
 
@@ -18,7 +25,7 @@ struct supervised;
 struct supervised_env {
     struct loop *loop;
     struct http_client *http;
-    struct process_conf conf; /* defaults filled in, strings owned */
+    struct process_conf conf;      /* defaults filled in, strings owned */
     void (*on_change)(void *data); /* state, URL or error of some shard changed */
     void *data;
 };

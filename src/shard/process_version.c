@@ -1,4 +1,5 @@
-/* Which Prometheus a binary is: `--version` is asked once at start, with a deadline, and the process ended whatever it does. */
+/* Which Prometheus a binary is: `--version` is asked once at start, with a deadline, and the process ended whatever it
+ * does. */
 #include "shard/process_version.h"
 #include "base/timebase.h"
 #include "shard/process_child.h"

@@ -1,5 +1,5 @@
-/* The seam to what starts and stops shards: static file, child processes, systemd units, Kubernetes StatefulSets, an HTTP service.
- * A provider lists what exists and takes the wanted number; it never decides. Control loop only. */
+/* The seam to what starts and stops shards: static file, child processes, systemd units, Kubernetes StatefulSets, an
+ * HTTP service. A provider lists what exists and takes the wanted number; it never decides. Control loop only. */
 #ifndef KVASS_SHARD_PROVIDER_H
 #define KVASS_SHARD_PROVIDER_H
 
@@ -14,23 +14,25 @@ struct provider;
 struct provider_shard {
     const char *id, *replica;
     unsigned group;
-    const char *api_url;        /* remote shards: sidecar API; NULL for local ones */
+    const char *api_url; /* remote shards: sidecar API; NULL for local ones */
     const char *prometheus_url;
-    enum shard_health health;   /* as the provider can tell: STARTING, READY, UNREACHABLE */
-    uint64_t capacity_series;   /* 0 = the default limit */
-    char error[256];            /* why it is not READY, "" otherwise */
+    enum shard_health health; /* as the provider can tell: STARTING, READY, UNREACHABLE */
+    uint64_t capacity_series; /* 0 = the default limit */
+    char error[256];          /* why it is not READY, "" otherwise */
 };
 
 struct provider_ops {
-    /* Shards wanted (groups; 0..wanted-1 exist). Growing starts the next ordinals; shrinking ends the highest, which the balancer
-     * has emptied before. Idempotent; called every round. */
+    /* Shards wanted (groups; 0..wanted-1 exist). Growing starts the next ordinals; shrinking ends the highest, which
+     * the balancer has emptied before. Idempotent; called every round. */
     void (*scale)(struct provider *p, unsigned wanted_groups);
     /* What exists, sorted by (replica, group); valid until the next call. */
     const struct provider_shard *(*list)(struct provider *p, size_t *ret_count);
-    /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen (pitfall 2). */
+    /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen (pitfall
+     * 2). */
     unsigned (*desired)(struct provider *p);
     bool (*is_known)(const struct provider *p); /* false until the first full listing */
-    /* Begins an orderly end (process: children are stopped or left alone, as configured); on_stopped runs on the loop. */
+    /* Begins an orderly end (process: children are stopped or left alone, as configured); on_stopped runs on the loop.
+     */
     void (*stop)(struct provider *p, void (*on_stopped)(void *data), void *data);
     void (*free)(struct provider *p);
 };

@@ -1,11 +1,13 @@
 /* Durable state.
  *
- * JSON because an operator in trouble wants to read it (`tail -c +25 state | zstd -d`), one object a line because a state of a
- * hundred thousand targets is then read and written in constant memory; zstd because labels repeat; a checksum because a
- * half-written file must be noticed, not believed. Writing is atomic, so a bad file means a broken disk, a foreign file or a newer kvass;
- * none of these may stop us from starting, and none may be overwritten unseen (pitfall 19): it is set aside.
+ * JSON because an operator in trouble wants to read it (`tail -c +25 state | zstd -d`), one object a line because a
+ * state of a hundred thousand targets is then read and written in constant memory; zstd because labels repeat; a
+ * checksum because a half-written file must be noticed, not believed. Writing is atomic, so a bad file means a broken
+ * disk, a foreign file or a newer kvass; none of these may stop us from starting, and none may be overwritten unseen
+ * (pitfall 19): it is set aside.
  *
- * Numbers that fill 64 bits are written as strings. Keys that are not known are skipped, so that fields can be added. */
+ * Numbers that fill 64 bits are written as strings. Keys that are not known are skipped, so that fields can be added.
+ */
 #include "shard/state.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -18,7 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------------------- the object */
+/* ------------------------------------------------------------------------------------------------------------- the
+ * object */
 
 struct state *state_new(void)
 {
@@ -89,7 +92,8 @@ const struct state_shard *state_find_shard(const struct state *s, const char *id
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------ files */
+/* ------------------------------------------------------------------------------------------------------------------
+ * files */
 
 int state_save(const char *path, const struct state *s, struct errctx *err)
 {

@@ -1,8 +1,8 @@
-/* Durable state: what must survive a restart where no sidecar remembers it (in process, systemd and appliance mode): who
- * scrapes what, how large targets are, generation and epoch (DESIGN.md 9 "Authority").
+/* Durable state: what must survive a restart where no sidecar remembers it (in process, systemd and appliance mode):
+ * who scrapes what, how large targets are, generation and epoch (DESIGN.md 9 "Authority").
  *
- * File: "KVASS1", two zero bytes, length and XXH64 of the rest (64 bits each, little endian), then zstd of JSON lines: one
- * object a line, the first {"version":1,...}, then shards, their targets, and loads. Replaced atomically. */
+ * File: "KVASS1", two zero bytes, length and XXH64 of the rest (64 bits each, little endian), then zstd of JSON lines:
+ * one object a line, the first {"version":1,...}, then shards, their targets, and loads. Replaced atomically. */
 #ifndef KVASS_SHARD_STATE_H
 #define KVASS_SHARD_STATE_H
 
@@ -46,13 +46,14 @@ void state_free(struct state **state);
 
 /* Appends one; the pointer is valid until the next append of the same kind. */
 struct state_shard *state_add_shard(struct state *s, const char *id);
-void state_add_target(struct state_shard *shard, const struct assignment *a, const struct target_status *status); /* references */
+void state_add_target(struct state_shard *shard, const struct assignment *a,
+                      const struct target_status *status); /* references */
 struct state_load *state_add_load(struct state *s, const char *job, uint64_t place_key);
 
 const struct state_shard *state_find_shard(const struct state *s, const char *id); /* NULL when absent */
 
-/* The file's bytes and back. Decoding takes any input: ERR_PARSE for what is torn or foreign, ERR_UNSUPPORTED for a newer version's,
- * ERR_LIMIT for more than we hold. */
+/* The file's bytes and back. Decoding takes any input: ERR_PARSE for what is torn or foreign, ERR_UNSUPPORTED for a
+ * newer version's, ERR_LIMIT for more than we hold. */
 int state_encode(const struct state *s, struct bytes *out, struct errctx *err) MUST_CHECK;
 int state_decode(struct view file, struct state **ret, struct errctx *err) MUST_CHECK;
 
@@ -61,12 +62,13 @@ int state_decode(struct view file, struct state **ret, struct errctx *err) MUST_
 /* Mode 0600. */
 int state_save(const char *path, const struct state *s, struct errctx *err) MUST_CHECK;
 
-/* ERR_NOT_FOUND: there is none. A file that cannot be used is renamed to <path>.bad-<realtime ms>, so that the next save does not
- * destroy it, and the message says so; ERR_IO leaves it where it is. */
+/* ERR_NOT_FOUND: there is none. A file that cannot be used is renamed to <path>.bad-<realtime ms>, so that the next
+ * save does not destroy it, and the message says so; ERR_IO leaves it where it is. */
 int state_read(const char *path, struct state **ret, struct errctx *err) MUST_CHECK;
 
-/* The state of an older Kvass in dir: kvass-shard.json, or else targets.json, as the one shard `shard_id`. ERR_NOT_FOUND when there is
- * neither; unusable files are set aside as by state_read. Call it when state_read found nothing. */
+/* The state of an older Kvass in dir: kvass-shard.json, or else targets.json, as the one shard `shard_id`.
+ * ERR_NOT_FOUND when there is neither; unusable files are set aside as by state_read. Call it when state_read found
+ * nothing. */
 int state_import(const char *dir, const char *shard_id, struct state **ret, struct errctx *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,6 @@
-/* Bytes to state, whoever wrote them: header and checksum first, then line by line as it is unpacked, so that neither a bomb nor a
- * large state costs more than a line of memory besides what it yields. The first line that is not understood ends it. Unknown kinds
- * and keys are skipped. Names are interned, and therefore counted. */
+/* Bytes to state, whoever wrote them: header and checksum first, then line by line as it is unpacked, so that neither a
+ * bomb nor a large state costs more than a line of memory besides what it yields. The first line that is not understood
+ * ends it. Unknown kinds and keys are skipped. Names are interned, and therefore counted. */
 #include "base/hash.h"
 #include "base/intern.h"
 #include "model/wire.h"
@@ -11,11 +11,11 @@
 #include <string.h>
 #include <zstd.h>
 
-#define TEXT_BYTES_MAX      ((size_t)4 << 30) /* of JSON: a bomb costs time, no memory beyond a line */
-#define SHARDS_MAX          100000
-#define TARGETS_MAX         5000000
-#define JOBS_MAX            100000
-#define NAME_BYTES_MAX      4096
+#define TEXT_BYTES_MAX ((size_t)4 << 30) /* of JSON: a bomb costs time, no memory beyond a line */
+#define SHARDS_MAX     100000
+#define TARGETS_MAX    5000000
+#define JOBS_MAX       100000
+#define NAME_BYTES_MAX 4096
 
 struct decoder {
     struct state *state;
@@ -264,7 +264,8 @@ static int check_header(struct view file, struct errctx *err)
         return errctx_set(err, ERR_PARSE, "not a kvass state file");
     }
     if (memcmp(file.base, STATE_MAGIC, STATE_MAGIC_BYTES) != 0) {
-        return errctx_set(err, ERR_UNSUPPORTED, "form '%.6s': written by a newer kvass; this one reads KVASS1", file.base);
+        return errctx_set(err, ERR_UNSUPPORTED, "form '%.6s': written by a newer kvass; this one reads KVASS1",
+                          file.base);
     }
     uint64_t len = get_le64(file.base + 8);
     if (len != file.len - STATE_HEADER_BYTES) {

@@ -1,5 +1,5 @@
-/* State to bytes: one JSON object a line, compressed line by line, so that memory stays constant however large the state is; header
- * and checksum are filled in at the end. Numbers that fill 64 bits are written as strings. */
+/* State to bytes: one JSON object a line, compressed line by line, so that memory stays constant however large the
+ * state is; header and checksum are filled in at the end. Numbers that fill 64 bits are written as strings. */
 #include "base/hash.h"
 #include "base/invariant.h"
 #include "base/json_writer.h"

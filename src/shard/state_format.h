@@ -2,10 +2,10 @@
 #ifndef KVASS_SHARD_STATE_FORMAT_H
 #define KVASS_SHARD_STATE_FORMAT_H
 
-#define STATE_MAGIC "KVASS1\0\0"
-#define STATE_MAGIC_BYTES 8
-#define STATE_HEADER_BYTES 24
-#define STATE_VERSION 1
+#define STATE_MAGIC          "KVASS1\0\0"
+#define STATE_MAGIC_BYTES    8
+#define STATE_HEADER_BYTES   24
+#define STATE_VERSION        1
 #define STATE_LINE_BYTES_MAX ((size_t)4 << 20)
 
 #endif

@@ -39,10 +39,12 @@ static void jobs_are_named(void **state)
     (void)state;
     expect(NULL, "scrape_configs:\n" JOB("a"), "added job 'a'");
     expect("scrape_configs:\n" JOB("a"), "scrape_configs:\n" JOB("a"), "no change");
-    expect("scrape_configs:\n" JOB("a") JOB("b"), "scrape_configs:\n" JOB("b") JOB("c"), "removed job 'a'; added job 'c'");
+    expect("scrape_configs:\n" JOB("a") JOB("b"), "scrape_configs:\n" JOB("b") JOB("c"),
+           "removed job 'a'; added job 'c'");
     expect("scrape_configs:\n" JOB("a"), "scrape_configs:\n- {job_name: a, scheme: https}\n", "changed job 'a'");
     /* what a job inherits is part of it */
-    expect("scrape_configs:\n" JOB("a"), "global: {scrape_interval: 7s}\nscrape_configs:\n" JOB("a"), "changed job 'a'");
+    expect("scrape_configs:\n" JOB("a"), "global: {scrape_interval: 7s}\nscrape_configs:\n" JOB("a"),
+           "changed job 'a'");
     expect("scrape_configs:\n" JOB("a"), "remote_write: [{url: 'http://x/'}]\nscrape_configs:\n" JOB("a"),
            "changed outside the jobs");
 }

@@ -1,4 +1,5 @@
-/* The registry: discovery results replace a job's set, what is missing vanishes but is not forgotten, sizes survive label edits. */
+/* The registry: discovery results replace a job's set, what is missing vanishes but is not forgotten, sizes survive
+ * label edits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +16,9 @@
 static struct target *make_target(const char *job, const char *host, const char *rack)
 {
     const struct label items[] = {
-        {VIEW("__address__"), view_of(host)}, {VIEW("__metrics_path__"), VIEW("/metrics")}, {VIEW("__scheme__"), VIEW("http")},
-        {VIEW("job"), view_of(job)},          {VIEW("rack"), view_of(rack)},
+        {VIEW("__address__"), view_of(host)}, {VIEW("__metrics_path__"), VIEW("/metrics")},
+        {VIEW("__scheme__"), VIEW("http")},   {VIEW("job"), view_of(job)},
+        {VIEW("rack"), view_of(rack)},
     };
     struct labels *l = labels_make(items, sizeof(items) / sizeof(items[0]));
     char url[128];
@@ -25,9 +27,11 @@ static struct target *make_target(const char *job, const char *host, const char 
 }
 
 /* A job with the given good targets (ended by NULL). */
-static void take(struct registry *r, int64_t now_ms, const char *job, size_t *added, struct target **targets, size_t count)
+static void take(struct registry *r, int64_t now_ms, const char *job, size_t *added, struct target **targets,
+                 size_t count)
 {
-    struct built_job b = {.job = intern(job), .items = mem_calloc(count + 1, sizeof(*b.items)), .count = count, .good = count};
+    struct built_job b = {
+        .job = intern(job), .items = mem_calloc(count + 1, sizeof(*b.items)), .count = count, .good = count};
     for (size_t i = 0; i < count; i++) {
         b.items[i] = (struct built_target){.state = LEDGER_PENDING, .target = targets[i]};
     }
@@ -36,7 +40,8 @@ static void take(struct registry *r, int64_t now_ms, const char *job, size_t *ad
 
 static void record(struct registry *r, const struct target *t, uint64_t series, enum target_health health)
 {
-    struct scrape_record rec = {.job = t->job, .hash = t->hash, .series = series, .scraped = series + 1, .health = health};
+    struct scrape_record rec = {
+        .job = t->job, .hash = t->hash, .series = series, .scraped = series + 1, .health = health};
     if (health == TARGET_HEALTH_DOWN) {
         snprintf(rec.error, sizeof(rec.error), "connection refused");
     }

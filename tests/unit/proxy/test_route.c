@@ -20,7 +20,10 @@ static void the_usual_form(void **state)
 {
     struct route r;
     (void)state;
-    assert_int_equal(parse("http://10.0.0.1:9100/metrics?_hash=18446744073709551615&_jobName=node&_scheme=https&_shard=shard-3&x=1", &r), 0);
+    assert_int_equal(
+        parse("http://10.0.0.1:9100/metrics?_hash=18446744073709551615&_jobName=node&_scheme=https&_shard=shard-3&x=1",
+              &r),
+        0);
     assert_true(view_is(r.host, "10.0.0.1"));
     assert_int_equal(r.port, 9100);
     assert_true(view_is(r.path, "/metrics"));
@@ -138,10 +141,8 @@ static void the_url_must_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_usual_form),
-        cmocka_unit_test(everything_else_is_refused),
-        cmocka_unit_test(lengths_are_bounded),
-        cmocka_unit_test(no_prefix_reads_beyond_its_end),
+        cmocka_unit_test(the_usual_form),      cmocka_unit_test(everything_else_is_refused),
+        cmocka_unit_test(lengths_are_bounded), cmocka_unit_test(no_prefix_reads_beyond_its_end),
         cmocka_unit_test(the_url_must_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

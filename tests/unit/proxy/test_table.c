@@ -26,7 +26,8 @@ static struct promconf *empty_conf(void)
 static void lookups(void **state)
 {
     struct promconf *conf = empty_conf();
-    struct assignment a[2] = {{.target = make("a", "http://h1:1/")}, {.target = make("b", "http://h2:1/"), .state = ASSIGNMENT_LEAVING}};
+    struct assignment a[2] = {{.target = make("a", "http://h1:1/")},
+                              {.target = make("b", "http://h2:1/"), .state = ASSIGNMENT_LEAVING}};
     uint64_t h0 = a[0].target->hash, h1 = a[1].target->hash;
     const char *shard = NULL;
     (void)state;
