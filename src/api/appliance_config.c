@@ -70,9 +70,8 @@ int appliance_reload(void *data, struct errctx *err)
     remember(&a->last_reload_error, rc == 0 ? "" : err->msg);
     metric_set(METRIC_CONFIGGEN_RELOAD_SUCCESSFUL, rc == 0);
     metric_add(METRIC_CONFIGGEN_RELOADS, 1, rc == 0 ? "true" : "false");
-    if (rc != 0) {
-        log_error(&LOG, "load configuration", "err", err->msg, "action",
-                  a->conf != NULL ? "the running configuration stays" : "refuse to start");
+    if (rc != 0 && a->started) { /* at the start the caller says it */
+        log_error(&LOG, "load configuration", "err", err->msg, "action", "the running configuration stays");
     }
     if (a->started) {
         notify_ready();

@@ -86,7 +86,9 @@ int provider_new(const struct discovery_env *env, struct promconf *conf, const s
 {
     const struct mechanism *m = mechanism_find(sd->key);
     if (m == NULL) {
-        return errctx_set(err, ERR_UNSUPPORTED, "%s:%d:%d: job '%s': %s: unknown service discovery mechanism",
+        return errctx_set(err, ERR_UNSUPPORTED,
+                          "%s:%d:%d: job '%s': %s: this version does not run it; expected static_configs or "
+                          "file_sd_configs",
                           job->file, sd->node->line, sd->node->column, job->name, sd->key);
     }
     struct provider *p = mem_calloc(1, sizeof(*p));
