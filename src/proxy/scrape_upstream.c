@@ -52,8 +52,8 @@ static int begin_body(struct scrape *s)
     return rc;
 }
 
-/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it
- * says why in its own words. */
+/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it says
+ * why in its own words. What is over a limit of ours, it might store: that scrape is broken off, so that both see it fail. */
 static int on_block(void *data, const char *base, size_t len, struct errctx *err)
 {
     struct scrape *s = data;
@@ -61,9 +61,7 @@ static int on_block(void *data, const char *base, size_t len, struct errctx *err
     if (s->worker->conf->body_bytes_max != 0 && s->counted.body_bytes > s->worker->conf->body_bytes_max) {
         return errctx_set(err, ERR_LIMIT, "body larger than %zu bytes", s->worker->conf->body_bytes_max);
     }
-    if (s->count_err.code == 0 && counter_feed(s->counter, base, len, &s->count_err) == ERR_LIMIT &&
-        job_client_conf(s->job)->body_size_limit != 0 &&
-        s->counted.body_bytes >= job_client_conf(s->job)->body_size_limit) {
+    if (s->count_err.code == 0 && counter_feed(s->counter, base, len, &s->count_err) == ERR_LIMIT) {
         return errctx_set(err, ERR_LIMIT, "%s", s->count_err.msg);
     }
     if (!s->pass_compressed) {
@@ -221,7 +219,10 @@ static void on_done(void *data, CURL *easy, CURLcode code)
     uint64_t body_bytes = s->counted.body_bytes;
     int rc = counter_finish(s->counter, &s->counted, s->count_err.code == 0 ? &s->count_err : NULL);
     s->counted.body_bytes = body_bytes;
-    (void)rc;
+    if (rc == ERR_LIMIT) {
+        scrape_fail(s, 502, rc, "%s", s->count_err.msg);
+        return;
+    }
     scrape_complete(s);
 }
 

@@ -220,3 +220,28 @@ class Appliance(Process):
             except ProcessLookupError:
                 pass
         return status
+
+
+def write(path, text):
+    with open(str(path) + ".new", "w") as f:
+        f.write(text)
+    os.rename(str(path) + ".new", path)
+
+
+def config(jobs, interval="1s"):
+    return json.dumps({"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs})
+
+
+def static_job(name, addresses, **more):
+    return {"job_name": name, "static_configs": [{"targets": addresses}], **more}
+
+
+def all_up(kvass, count):
+    targets = kvass.targets()
+    return len(targets) == count and all(t["health"] == "up" and len(t["shards"]) == 1 for t in targets)
+
+
+def prometheus_value(kvass, expression):
+    """Sum of a query over all shards."""
+    values = [scalar(s["prometheusUrl"], expression) for s in kvass.shards()]
+    return sum(v for v in values if v is not None)

@@ -1,0 +1,33 @@
+"""Fixtures of the integration tests."""
+import os
+
+import pytest
+from harness import Appliance, Exporter, config, write
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Starts things and ends them again, last first."""
+    class World:
+        directory = str(tmp_path)
+        started = []
+
+        def exporter(self, *options, listeners=1):
+            e = Exporter(*options, listeners=listeners)
+            self.started.append(lambda: e.__exit__())
+            return e, [f"127.0.0.1:{p}" for p in e.ports]
+
+        def appliance(self, *options, **more):
+            a = Appliance(self.directory, os.path.join(self.directory, "prometheus.yml"),
+                          ["--coordinator.interval=1s", *options], **more)
+            self.started.append(a.stop)
+            return a
+
+        def configure(self, jobs, **more):
+            write(os.path.join(self.directory, "prometheus.yml"), config(jobs, **more))
+
+    w = World()
+    w.started = []
+    yield w
+    for stop in reversed(w.started):
+        stop()
