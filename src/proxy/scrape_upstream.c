@@ -52,8 +52,9 @@ static int begin_body(struct scrape *s)
     return rc;
 }
 
-/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it says
- * why in its own words. What is over a limit of ours, it might store: that scrape is broken off, so that both see it fail. */
+/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it
+ * says why in its own words. What is over a limit of ours, it might store: that scrape is broken off, so that both see
+ * it fail. */
 static int on_block(void *data, const char *base, size_t len, struct errctx *err)
 {
     struct scrape *s = data;
