@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from harness import all_up, free_ports, http, query, scalar, static_job, wait_for, write
+from harness import PATIENCE, all_up, free_ports, http, query, scalar, static_job, wait_for, write
 
 
 # ---------------------------------------------------------------------------------------------------- bad input
@@ -226,7 +226,8 @@ def test_memory_is_constant_while_a_50_mb_body_streams(world):
     exporter, addresses = world.exporter("--series=100")
     small = static_job("small", addresses)
     world.configure([small])
-    kvass = world.appliance("--shard.max-series=6000000").wait_ready()
+    # AddressSanitizer keeps freed memory for a while, which is not what is measured here.
+    kvass = world.appliance("--shard.max-series=6000000", env={"ASAN_OPTIONS": "quarantine_size_mb=1"}).wait_ready()
     wait_for("the small one up", 60, lambda: all_up(kvass, 1))
     before = 0
     for _ in range(100):  # what scraping small bodies takes
@@ -249,4 +250,4 @@ def test_memory_is_constant_while_a_50_mb_body_streams(world):
     wait_for("three whole bodies of 50 MB", 120, scraped_three_times, 0.02)
     print(f"RSS at small bodies {before} kB, peak at 50 MB bodies {peak} kB")
     # 50 MiB held anywhere would show; a scrape may keep 512 kB plus its buffers.
-    assert peak - before < 8 * 1024 and peak < 48 * 1024
+    assert peak - before < 8 * 1024 * PATIENCE and peak < 48 * 1024 * PATIENCE
