@@ -7,7 +7,7 @@
 
 #define TARGET_QUERY_JOBS_MAX 16
 
-/* Filters of GET /api/v1/targets (kvass-compat.md). Views are borrowed. */
+/* Filters of GET /api/v1/targets (as Kvass 0.3). Views are borrowed. */
 struct target_query {
     struct view state;                       /* active, dropped, any or empty */
     struct view scrape_pool;                 /* exact job name; empty = all */

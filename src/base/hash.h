@@ -1,4 +1,4 @@
-/* The two hashes of the identity rule (DESIGN: labels by XXH64, then FNV-1a 64 over its text and the URL). */
+/* The two hashes of the identity rule (labels by XXH64, then FNV-1a 64 over its text and the URL). */
 #ifndef KVASS_BASE_HASH_H
 #define KVASS_BASE_HASH_H
 

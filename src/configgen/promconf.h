@@ -55,7 +55,7 @@ struct promconf {
 
 struct promconf_options {
     enum prometheus_major major;
-    /* kvass-compat.md: --inject.kubernetes-url, -proxy, -sa-path; NULL or "" = leave alone */
+    /* as Kvass 0.3: --inject.kubernetes-url, -proxy, -sa-path; NULL or "" = leave alone */
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
 };
 

@@ -16,7 +16,7 @@ struct render_options {
     const char *shard_id;           /* goes into _shard and ${SHARD}; NULL = none */
     const char *replica;            /* ${REPLICA}; NULL = none */
     bool drop_rules;                /* leave rule_files and alerting out */
-    bool self_monitor;              /* job prometheus_shards (kvass-compat.md) */
+    bool self_monitor;              /* job prometheus_shards (as Kvass 0.3) */
     const char *prometheus_address; /* host:port of the shard's Prometheus, for self_monitor */
 };
 

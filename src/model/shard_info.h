@@ -1,4 +1,4 @@
-/* What is known of a shard at a moment; on the wire the `runtimeinfo` of kvass-compat.md. */
+/* What is known of a shard at a moment; on the wire the `runtimeinfo` of Kvass 0.3. */
 #ifndef KVASS_MODEL_SHARD_INFO_H
 #define KVASS_MODEL_SHARD_INFO_H
 

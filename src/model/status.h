@@ -1,4 +1,4 @@
-/* What a shard knows of a target it scrapes; on the wire the `status` of kvass-compat.md. */
+/* What a shard knows of a target it scrapes; on the wire the `status` of Kvass 0.3. */
 #ifndef KVASS_MODEL_STATUS_H
 #define KVASS_MODEL_STATUS_H
 

@@ -1,8 +1,9 @@
 /* A target: what is left of a discovered one after relabelling. Immutable, refcounted, shared by rounds, shards and
  * workers.
  *
- * Identity (DESIGN.md 9, the definition of Kvass 0.3): hash = FNV-1a 64 over (decimal text `%016d` of the label hash,
- * then the scrape URL); labels are those after relabelling, `__*` included, `__meta_*` not, `__scrape_interval__` and
+ * Identity (ARCHITECTURE.md, the definition of Kvass 0.3): hash = FNV-1a 64 over (decimal text `%016d` of the label
+ * hash, then the scrape URL); labels are those after relabelling, `__*` included, `__meta_*` not, `__scrape_interval__`
+ * and
  * `__scrape_timeout__` left out when equal to the job's. The key in memory is (job, hash). place_key = hash of (job,
  * URL) carries shard affinity and load history across label edits. */
 #ifndef KVASS_MODEL_TARGET_H

@@ -1,4 +1,4 @@
-/* JSON of the HTTP API (kvass-compat.md): the only place that knows its names. Reading goes through jansson; since its
+/* JSON of the HTTP API (as Kvass 0.3): the only place that knows its names. Reading goes through jansson; since its
  * integers are signed, wire_parse first puts integers of 19 and more digits between quotes, and wire_u64 takes both
  * forms. */
 #ifndef KVASS_MODEL_WIRE_H

@@ -1,7 +1,7 @@
 /* From the request target a Prometheus sends through its proxy_url to whom it means: pure.
  *
  * GET http://HOST[:PORT]/PATH?..._hash=H&_jobName=J&_scheme=S[&_shard=ID]... : the four parameters are ours
- * (kvass-compat), the rest of the query is not looked at, for the URL fetched is always the table's. */
+ * (as Kvass 0.3), the rest of the query is not looked at, for the URL fetched is always the table's. */
 #ifndef KVASS_PROXY_ROUTE_H
 #define KVASS_PROXY_ROUTE_H
 

@@ -1,5 +1,5 @@
 /* Durable state: what must survive a restart where no sidecar remembers it (in process, systemd and appliance mode):
- * who scrapes what, how large targets are, generation and epoch (DESIGN.md 9 "Authority").
+ * who scrapes what, how large targets are, generation and epoch (ARCHITECTURE.md).
  *
  * File: "KVASS1", two zero bytes, length and XXH64 of the rest (64 bits each, little endian), then zstd of JSON lines:
  * one object a line, the first {"version":1,...}, then shards, their targets, and loads. Replaced atomically. */
