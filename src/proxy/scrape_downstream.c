@@ -215,11 +215,13 @@ void downstream_fail(struct scrape *s)
         } else {
             answer_error(req, s->fail_status, status_phrase(s->fail_status), s->err.msg);
         }
-    } else if (s->in_flight) {
-        /* the write fails, libh2o disposes of the request */
-        shutdown(h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn)), SHUT_RDWR);
     } else {
-        s->done_sending = true;
-        h2o_send(req, NULL, 0, H2O_SEND_STATE_ERROR);
+        /* Nothing may follow what was sent, not even libh2o's own mark of a broken chunk: every write fails from here
+         * on, and libh2o disposes of the request. */
+        shutdown(h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn)), SHUT_RDWR);
+        if (!s->in_flight) {
+            s->done_sending = true;
+            h2o_send(req, NULL, 0, H2O_SEND_STATE_ERROR);
+        }
     }
 }
