@@ -96,6 +96,9 @@ static void call_deliver(struct http_call *call)
         answer.body = bytes_view(&call->answer);
         curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
         answer.content_type = view_of(type);
+        curl_off_t retry_after_s = 0;
+        curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+        answer.retry_after_ms = (int64_t)retry_after_s * 1000;
     }
     call->on_done(call->data, &answer);
     call_free(call);
