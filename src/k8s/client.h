@@ -35,7 +35,8 @@ int k8s_client_kubeconfig(struct loop *loop, struct http_client *http, const cha
 int k8s_client_url(struct loop *loop, struct http_client *http, const char *url, const struct http_client_conf *conf,
                    struct k8s_client **ret, struct errctx *err) MUST_CHECK;
 
-/* What a daemon uses for itself: the file of --kubeconfig, else of $KUBECONFIG (its first), else the service account. */
+/* What a daemon uses for itself: the file of --kubeconfig, else of $KUBECONFIG (its first), else the service
+ * account. */
 int k8s_client_default(struct loop *loop, struct http_client *http, const char *kubeconfig, struct k8s_client **ret,
                        struct errctx *err) MUST_CHECK;
 
@@ -82,7 +83,7 @@ struct k8s_request {
 
 struct k8s_answer {
     int status;         /* 0 when there was none */
-    json_t *object;     /* of a good answer (2xx): borrowed, gone after the callback (json_incref keeps it). Else NULL */
+    json_t *object; /* of a good answer (2xx): borrowed, gone after the callback (json_incref keeps it). Else NULL */
     const char *reason; /* of a Status object: "Conflict", "AlreadyExists", ...; "" otherwise */
     int64_t retry_after_ms; /* 0 when the server did not say */
     struct errctx err;      /* code 0 exactly for 2xx */

@@ -19,7 +19,8 @@
 static const struct logctx LOG = {NULL, "component", "lease"};
 
 struct lease {
-    struct lease_conf conf; /* the strings are ours */
+    struct lease_conf conf; /* its strings are the three below */
+    char *namespace, *name, *identity;
     struct lease_listener listener;
     struct loop *loop;
     struct k8s_client *client;
@@ -88,7 +89,7 @@ static json_t *wished_record(const struct lease *l, bool release)
     json_t *object = l->object != NULL
                          ? json_deep_copy(l->object)
                          : json_pack("{s:s,s:s,s:{s:s,s:s}}", "apiVersion", "coordination.k8s.io/v1", "kind", "Lease",
-                                     "metadata", "name", l->conf.name, "namespace", l->conf.namespace_name);
+                                     "metadata", "name", l->conf.name, "namespace", l->conf.namespace);
     json_t *spec = json_object_get(object, "spec");
     if (!json_is_object(spec)) {
         spec = json_object();
@@ -208,7 +209,7 @@ static void write_record(struct lease *l, bool release)
     const struct k8s_request req = {
         .verb = l->object == NULL ? K8S_CREATE : K8S_UPDATE,
         .resource = &K8S_LEASES,
-        .namespace = l->conf.namespace_name,
+        .namespace = l->conf.namespace,
         .name = l->object == NULL ? NULL : l->conf.name,
         .body = view_of(text),
         .timeout_ms = CALL_TIMEOUT_MS,
@@ -261,7 +262,7 @@ static void try_get(struct lease *l)
 {
     const struct k8s_request req = {
         .resource = &K8S_LEASES,
-        .namespace = l->conf.namespace_name,
+        .namespace = l->conf.namespace,
         .name = l->conf.name,
         .timeout_ms = CALL_TIMEOUT_MS,
     };
@@ -287,10 +288,13 @@ struct lease *lease_new(struct loop *loop, struct k8s_client *client, const stru
                         const struct lease_listener *listener)
 {
     struct lease *l = mem_calloc(1, sizeof(*l));
+    l->namespace = mem_strdup(conf->namespace);
+    l->name = mem_strdup(conf->name);
+    l->identity = mem_strdup(conf->identity);
     l->conf = (struct lease_conf){
-        .namespace_name = mem_strdup(conf->namespace_name),
-        .name = mem_strdup(conf->name),
-        .identity = mem_strdup(conf->identity),
+        .namespace = l->namespace,
+        .name = l->name,
+        .identity = l->identity,
         .duration_ms = conf->duration_ms != 0 ? conf->duration_ms : 15000,
         .renew_deadline_ms = conf->renew_deadline_ms != 0 ? conf->renew_deadline_ms : 10000,
         .retry_ms = conf->retry_ms != 0 ? conf->retry_ms : 2000,
@@ -355,9 +359,9 @@ void lease_free(struct lease **handle)
     loop_timer_free(&l->deadline_timer);
     json_decref(l->object);
     free(l->holder);
-    free((char *)l->conf.namespace_name);
-    free((char *)l->conf.name);
-    free((char *)l->conf.identity);
+    free(l->namespace);
+    free(l->name);
+    free(l->identity);
     free(l);
     *handle = NULL;
 }

@@ -10,7 +10,7 @@
 struct lease;
 
 struct lease_conf {
-    const char *namespace_name, *name; /* of the Lease object */
+    const char *namespace, *name; /* of the Lease object */
     const char *identity;              /* unique per process life; at most LEASE_IDENTITY_MAX bytes */
     int64_t duration_ms;               /* 0 = 15 s: others wait that long; whole seconds */
     int64_t renew_deadline_ms;         /* 0 = 10 s: without a renewal for that long we stop acting; less than duration_ms */

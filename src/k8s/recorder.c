@@ -1,5 +1,5 @@
-/* Events: see event.h. The core v1 form, which every server takes. */
-#include "k8s/event.h"
+/* Events: see recorder.h. The core v1 form, which every server takes. */
+#include "k8s/recorder.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
@@ -26,7 +26,7 @@ static void on_posted(void *data, const struct k8s_answer *a)
     }
 }
 
-static json_t *event_object(const struct event *e, const char *instance)
+static json_t *event_object(const struct recorder_event *e, const char *instance)
 {
     char name[280], now[TIMEBASE_TEXT_MAX], message[MESSAGE_BYTES_MAX + 1];
     int64_t us = timebase_realtime_ms() * 1000 + timebase_monotonic_us() % 1000;
@@ -49,9 +49,9 @@ static json_t *event_object(const struct event *e, const char *instance)
                      "reportingInstance", instance);
 }
 
-void event_post(struct k8s_client *client, const struct event *e, const char *instance)
+void recorder_post(struct k8s_client *client, const struct recorder_event *e, const char *instance)
 {
-    json_t *object = in_flight < EVENTS_IN_FLIGHT_MAX ? event_object(e, instance) : NULL;
+    json_t *object = in_flight < RECORDER_IN_FLIGHT_MAX ? event_object(e, instance) : NULL;
     char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL; /* no UTF-8: not an event */
     if (text == NULL) {
         json_decref(object);

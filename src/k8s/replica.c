@@ -14,119 +14,117 @@
 #define SELECTOR_BYTES_MAX 16384
 #define CLAIMS_MAX         32
 
-static const json_t *at(const json_t *object, const char *a, const char *b)
+#define COPY(place, view_) copy_text((place), sizeof(place), (view_))
+
+static void copy_text(char *place, size_t size, struct view text)
 {
-    return json_object_get(json_object_get(object, a), b);
+    snprintf(place, size, "%.*s", VIEW_FMT(text));
 }
 
-static const char *text_of(const json_t *value)
+static char *dup_text(struct view text)
 {
-    const char *s = json_string_value(value);
-    return s != NULL ? s : "";
+    char *s = mem_calloc(1, text.len + 1);
+    memcpy(s, text.base, text.len);
+    return s;
 }
-
-#define COPY(place, value) snprintf((place), sizeof(place), "%s", (value))
 
 /* ---------------------------------------------------------------- selectors */
 
-static void append_values(struct bytes *out, const json_t *values)
+static void append_values(struct bytes *out, struct k8s_value values)
 {
-    size_t i;
-    json_t *v;
+    struct k8s_iter it = k8s_iter(values);
     bytes_append_str(out, " (");
-    json_array_foreach(values, i, v)
-    {
-        bytes_append_str(out, i > 0 ? "," : "");
-        bytes_append_str(out, text_of(v));
+    for (bool first = true; k8s_next(&it); first = false) {
+        bytes_append_str(out, first ? "" : ",");
+        bytes_append_view(out, k8s_text(it.value));
     }
     bytes_append_str(out, ")");
 }
 
-static int append_expression(struct bytes *out, const json_t *e, struct errctx *err)
+static int append_expression(struct bytes *out, struct k8s_value e, struct errctx *err)
 {
-    const char *key = text_of(json_object_get(e, "key")), *op = text_of(json_object_get(e, "operator"));
-    const json_t *values = json_object_get(e, "values");
-    bool in = strcmp(op, "In") == 0, not_in = strcmp(op, "NotIn") == 0;
-    if (in || not_in) {
-        bytes_append_str(out, key);
+    struct view key = k8s_text(k8s_get(e, "key")), op = k8s_text(k8s_get(e, "operator"));
+    bool in = view_is(op, "In"), absent = view_is(op, "DoesNotExist");
+    bytes_append_str(out, bytes_view(out).len > 0 ? "," : "");
+    if (in || view_is(op, "NotIn")) {
+        bytes_append_view(out, key);
         bytes_append_str(out, in ? " in" : " notin");
-        append_values(out, values);
+        append_values(out, k8s_get(e, "values"));
         return 0;
     }
-    if (strcmp(op, "Exists") == 0 || strcmp(op, "DoesNotExist") == 0) {
-        bytes_append_str(out, op[0] == 'D' ? "!" : "");
-        bytes_append_str(out, key);
+    if (absent || view_is(op, "Exists")) {
+        bytes_append_str(out, absent ? "!" : "");
+        bytes_append_view(out, key);
         return 0;
     }
-    return errctx_set(err, ERR_INVALID, "selector operator '%s' is not known", op);
+    return errctx_set(err, ERR_INVALID, "selector operator '%.*s' is not known", VIEW_FMT(op));
 }
 
-static void append_labels(struct bytes *out, const json_t *labels)
+static void append_labels(struct bytes *out, struct k8s_value labels)
 {
-    const char *key;
-    json_t *v;
-    json_object_foreach((json_t *)labels, key, v)
-    {
+    struct k8s_iter it = k8s_iter(labels);
+    while (k8s_next(&it)) {
         bytes_append_str(out, bytes_view(out).len > 0 ? "," : "");
-        bytes_append_str(out, key);
+        bytes_append_view(out, it.key);
         bytes_append_str(out, "=");
-        bytes_append_str(out, text_of(v));
+        bytes_append_view(out, k8s_text(it.value));
     }
 }
 
-static int read_selector(const json_t *selector, struct replica *r, struct errctx *err)
+static int read_selector(struct k8s_value selector, struct replica *r, struct errctx *err)
 {
-    size_t i;
-    json_t *e;
     int rc = 0;
     struct bytes text;
     bytes_init(&text, SELECTOR_BYTES_MAX);
-    append_labels(&text, json_object_get(selector, "matchLabels"));
-    r->match_labels = mem_strdup(bytes_view(&text).base);
-    json_array_foreach(json_object_get(selector, "matchExpressions"), i, e)
-    {
-        bytes_append_str(&text, bytes_view(&text).len > 0 ? "," : "");
-        if (rc == 0) {
-            rc = append_expression(&text, e, err);
-        }
+    append_labels(&text, k8s_get(selector, "matchLabels"));
+    r->match_labels = dup_text(bytes_view(&text));
+    struct k8s_iter it = k8s_iter(k8s_get(selector, "matchExpressions"));
+    while (rc == 0 && k8s_next(&it)) {
+        rc = append_expression(&text, it.value, err);
     }
     if (rc == 0 && (bytes_view(&text).len == 0 || bytes_check(&text, NULL) != 0)) {
         rc = errctx_set(err, ERR_INVALID, "its selector is empty or too long");
     }
-    r->selector = mem_strdup(bytes_view(&text).base);
+    r->selector = dup_text(bytes_view(&text));
     bytes_done(&text);
     return rc;
 }
 
 /* ---------------------------------------------------------------- StatefulSet */
 
-static unsigned small_number(const json_t *value, unsigned dflt)
+const char REPLICA_SET_SCHEMA[] =
+    "metadata(uid! resourceVersion! deletionTimestamp!) spec(replicas ordinals(start) selector "
+    "volumeClaimTemplates(metadata(name)) persistentVolumeClaimRetentionPolicy(whenScaled))";
+
+static unsigned small_number(struct view text, unsigned dflt)
 {
-    if (!json_is_integer(value)) {
-        return dflt;
+    char digits[24];
+    if (text.len == 0 || text.len >= sizeof(digits)) {
+        return text.len == 0 ? dflt : REPLICA_SHARDS_MAX + 1;
     }
-    json_int_t n = json_integer_value(value);
+    COPY(digits, text);
+    long long n = strtoll(digits, NULL, 10);
     return n < 0 ? 0 : n > REPLICA_SHARDS_MAX ? REPLICA_SHARDS_MAX + 1 : (unsigned)n;
 }
 
-int replica_read(const json_t *object, struct replica *ret, struct errctx *err)
+int replica_read(const struct k8s_object *object, struct replica *ret, struct errctx *err)
 {
-    const json_t *spec = json_object_get(object, "spec");
-    const json_t *retention = json_object_get(spec, "persistentVolumeClaimRetentionPolicy");
-    const char *name = text_of(at(object, "metadata", "name")), *uid = text_of(at(object, "metadata", "uid"));
-    if (name[0] == '\0' || uid[0] == '\0') {
+    struct k8s_value root = k8s_object_root(object), spec = k8s_get(root, "spec");
+    struct replica r = {
+        .terminating = k8s_has(k8s_at(root, "metadata.deletionTimestamp")),
+        .replicas = small_number(k8s_text_at(spec, "replicas"), 1), /* the server's own default */
+        .first_ordinal = small_number(k8s_text_at(spec, "ordinals.start"), 0),
+        .deletes_claims = view_is(k8s_text_at(spec, "persistentVolumeClaimRetentionPolicy.whenScaled"), "Delete"),
+    };
+    char name[REPLICA_NAME_MAX];
+    COPY(name, k8s_object_name(object));
+    COPY(r.uid, k8s_text_at(root, "metadata.uid"));
+    COPY(r.resource_version, k8s_text_at(root, "metadata.resourceVersion"));
+    if (name[0] == '\0' || r.uid[0] == '\0') {
         return errctx_set(err, ERR_INVALID, "a StatefulSet without name or uid");
     }
-    struct replica r = {
-        .name = intern(name),
-        .terminating = at(object, "metadata", "deletionTimestamp") != NULL,
-        .replicas = small_number(json_object_get(spec, "replicas"), 1), /* the server's own default */
-        .first_ordinal = small_number(at(spec, "ordinals", "start"), 0),
-        .deletes_claims = strcmp(text_of(json_object_get(retention, "whenScaled")), "Delete") == 0,
-    };
-    COPY(r.uid, uid);
-    COPY(r.resource_version, text_of(at(object, "metadata", "resourceVersion")));
-    int rc = read_selector(json_object_get(spec, "selector"), &r, err);
+    r.name = intern(name);
+    int rc = read_selector(k8s_get(spec, "selector"), &r, err);
     if (rc == 0 && (r.replicas > REPLICA_SHARDS_MAX || r.first_ordinal > REPLICA_SHARDS_MAX)) {
         rc = errctx_set(err, ERR_INVALID, "more than %d shards", REPLICA_SHARDS_MAX);
     }
@@ -134,13 +132,9 @@ int replica_read(const json_t *object, struct replica *ret, struct errctx *err)
         replica_done(&r);
         return errctx_prefix(err, rc, "StatefulSet %s", name);
     }
-    size_t i;
-    json_t *claim;
-    json_array_foreach(json_object_get(spec, "volumeClaimTemplates"), i, claim)
-    {
-        if (i < CLAIMS_MAX) {
-            *vec_push(&r.claims) = mem_strdup(text_of(at(claim, "metadata", "name")));
-        }
+    struct k8s_iter it = k8s_iter(k8s_get(spec, "volumeClaimTemplates"));
+    while (k8s_next(&it) && r.claims.len < CLAIMS_MAX) {
+        *vec_push(&r.claims) = dup_text(k8s_text_at(it.value, "metadata.name"));
     }
     *ret = r;
     return 0;
@@ -158,6 +152,11 @@ void replica_done(struct replica *r)
 
 /* ---------------------------------------------------------------- pods */
 
+const char REPLICA_POD_SCHEMA[] =
+    "metadata(uid! deletionTimestamp! ownerReferences(uid controller)) status(phase podIP! reason "
+    "conditions(type status reason) containerStatuses(state(waiting(reason))) "
+    "initContainerStatuses(state(waiting(reason))))";
+
 bool replica_ordinal(const char *set, const char *name, unsigned *ret)
 {
     size_t n = strlen(set);
@@ -173,62 +172,59 @@ bool replica_ordinal(const char *set, const char *name, unsigned *ret)
     return true;
 }
 
-static const char *owner_of(const json_t *object)
+static struct view owner_of(struct k8s_value root)
 {
-    size_t i;
-    json_t *o;
-    json_array_foreach(at(object, "metadata", "ownerReferences"), i, o)
-    {
-        if (json_is_true(json_object_get(o, "controller"))) {
-            return text_of(json_object_get(o, "uid"));
+    struct k8s_iter it = k8s_iter(k8s_at(root, "metadata.ownerReferences"));
+    while (k8s_next(&it)) {
+        if (view_is(k8s_text_at(it.value, "controller"), "true")) {
+            return k8s_text_at(it.value, "uid");
         }
     }
-    return "";
+    return VIEW("");
 }
 
 /* What keeps it from running, as the platform says. */
-static const char *trouble_of(const json_t *status)
+static struct view trouble_of(struct k8s_value status)
 {
     static const char *const LISTS[] = {"initContainerStatuses", "containerStatuses"};
-    size_t i;
-    json_t *x;
     for (size_t k = 0; k < 2; k++) {
-        json_array_foreach(json_object_get(status, LISTS[k]), i, x)
-        {
-            const char *reason = text_of(json_object_get(at(x, "state", "waiting"), "reason"));
-            if (reason[0] != '\0') {
+        struct k8s_iter it = k8s_iter(k8s_get(status, LISTS[k]));
+        while (k8s_next(&it)) {
+            struct view reason = k8s_text_at(it.value, "state.waiting.reason");
+            if (reason.len > 0) {
                 return reason;
             }
         }
     }
-    json_array_foreach(json_object_get(status, "conditions"), i, x)
-    {
-        if (strcmp(text_of(json_object_get(x, "type")), "PodScheduled") == 0 &&
-            strcmp(text_of(json_object_get(x, "status")), "False") == 0) {
-            return text_of(json_object_get(x, "reason"));
+    struct k8s_iter it = k8s_iter(k8s_get(status, "conditions"));
+    while (k8s_next(&it)) {
+        if (view_is(k8s_text_at(it.value, "type"), "PodScheduled") &&
+            view_is(k8s_text_at(it.value, "status"), "False")) {
+            return k8s_text_at(it.value, "reason");
         }
     }
-    return text_of(json_object_get(status, "reason"));
+    return k8s_text_at(status, "reason");
 }
 
-int replica_pod_read(const json_t *object, const char *set, struct replica_pod *ret, struct errctx *err)
+int replica_pod_read(const struct k8s_object *object, const char *set, struct replica_pod *ret, struct errctx *err)
 {
-    const json_t *status = json_object_get(object, "status");
+    struct k8s_value root = k8s_object_root(object), status = k8s_get(root, "status");
     struct replica_pod p = {
-        .running = strcmp(text_of(json_object_get(status, "phase")), "Running") == 0,
-        .terminating = at(object, "metadata", "deletionTimestamp") != NULL,
+        .running = view_is(k8s_text_at(status, "phase"), "Running"),
+        .terminating = k8s_has(k8s_at(root, "metadata.deletionTimestamp")),
     };
-    COPY(p.name, text_of(at(object, "metadata", "name")));
-    COPY(p.uid, text_of(at(object, "metadata", "uid")));
-    COPY(p.owner_uid, owner_of(object));
+    char ip[REPLICA_WORD_MAX];
+    struct in6_addr probe;
+    COPY(p.name, k8s_object_name(object));
+    COPY(p.uid, k8s_text_at(root, "metadata.uid"));
+    COPY(p.owner_uid, owner_of(root));
     COPY(p.trouble, trouble_of(status));
+    COPY(ip, k8s_text_at(status, "podIP"));
     if (p.name[0] == '\0' || p.uid[0] == '\0') {
         return errctx_set(err, ERR_INVALID, "a pod without name or uid");
     }
-    const char *ip = text_of(json_object_get(status, "podIP"));
-    struct in6_addr probe;
     if (inet_pton(AF_INET, ip, &probe) == 1 || inet_pton(AF_INET6, ip, &probe) == 1) {
-        COPY(p.ip, ip);
+        memcpy(p.ip, ip, sizeof(p.ip));
     }
     p.has_ordinal = replica_ordinal(set, p.name, &p.ordinal);
     *ret = p;

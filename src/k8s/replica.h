@@ -3,9 +3,8 @@
 #define KVASS_K8S_REPLICA_H
 
 #include "base/vec.h"
+#include "k8s/object.h"
 #include "shard/provider.h"
-
-#include <jansson.h>
 
 #define REPLICA_NAME_MAX 254
 #define REPLICA_WORD_MAX 64
@@ -34,13 +33,16 @@ struct replica {
 
 #define REPLICA_SHARDS_MAX 100000
 
+/* What the two need of an object. */
+extern const char REPLICA_SET_SCHEMA[], REPLICA_POD_SCHEMA[];
+
 /* ERR_INVALID when object is no StatefulSet of use: without name, uid, selector, or with more shards than REPLICA_SHARDS_MAX. */
-int replica_read(const json_t *object, struct replica *ret, struct errctx *err) MUST_CHECK;
+int replica_read(const struct k8s_object *object, struct replica *ret, struct errctx *err) MUST_CHECK;
 void replica_done(struct replica *r);
 
 /* set: name of the StatefulSet the pod may belong to, for the ordinal; ownership is owner_uid's business (two sets may share labels).
  * ERR_INVALID without name or uid. */
-int replica_pod_read(const json_t *object, const char *set, struct replica_pod *ret, struct errctx *err) MUST_CHECK;
+int replica_pod_read(const struct k8s_object *object, const char *set, struct replica_pod *ret, struct errctx *err) MUST_CHECK;
 
 /* What replica_shards adds to each shard: ports and limits. */
 struct replica_conf {

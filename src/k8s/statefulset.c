@@ -6,8 +6,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/timebase.h"
 #include "k8s/claims.h"
-#include "k8s/event.h"
+#include "k8s/recorder.h"
 #include "k8s/watch.h"
 
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 
 #define CLAIMS_PERIOD_MS 10000
+#define ERROR_PERIOD_MS  30000
+#define PODS_DELAY_MS    100 /* a change of many pods is read once */
 
 static const struct logctx LOG = {NULL, "component", "k8s"};
 
@@ -24,9 +27,9 @@ struct statefulsets;
 struct member {
     struct statefulsets *owner;
     struct replica replica;
-    struct k8s_watch *watch; /* of its pods */
+    struct k8s_watcher *watch; /* of its pods */
     VEC(struct replica_pod *) pods;
-    bool pods_known, seen; /* seen: scratch of a listing */
+    bool pods_known, pods_stale;
     struct k8s_call *scale_call;
     unsigned scale_to;
     char *scale_reason;
@@ -35,19 +38,21 @@ struct member {
 
 struct statefulsets {
     struct provider base;
-    struct statefulset_conf conf; /* the strings are ours */
+    struct statefulset_conf conf; /* its strings are the three below */
+    char *namespace, *selector, *instance;
     struct loop *loop;
     struct k8s_client *client;
-    struct k8s_watch *watch;
+    struct k8s_watcher *watch;
     VEC(struct member *) members; /* sorted by name */
     bool sets_known;
     struct replica_shards listed;
-    struct loop_timer *claims_timer, *stop_timer;
+    struct log_limit error_limit;
+    struct loop_timer *pods_timer, *claims_timer, *stop_timer;
     void (*on_stopped)(void *data);
     void *stopped_data;
 };
 
-static struct statefulsets *of(const struct provider *p)
+static struct statefulsets *of(struct provider *p)
 {
     return (struct statefulsets *)p;
 }
@@ -61,74 +66,98 @@ static void changed(struct statefulsets *s)
 
 /* ---------------------------------------------------------------- pods */
 
-static size_t pod_index(const struct member *m, const char *name)
+static void drop_pods(struct member *m)
 {
-    size_t i = 0;
-    while (i < m->pods.len && strcmp(m->pods.items[i]->name, name) != 0) {
-        i++;
+    vec_foreach(p, &m->pods) {
+        free(*p);
     }
-    return i;
+    vec_clear(&m->pods);
 }
 
-static void on_pod(void *data, enum k8s_watch_event event, const json_t *object)
+/* All of them anew: few, and a change of one is rare. */
+static void read_pods(struct member *m)
 {
-    struct member *m = data;
-    struct errctx err = ERRCTX_INIT;
-    struct replica_pod pod;
-    if (replica_pod_read(object, m->replica.name, &pod, &err) != 0) {
-        log_warn(&LOG, "pod", "error", err.msg);
-        return;
-    }
-    size_t i = pod_index(m, pod.name);
-    bool known = i < m->pods.len;
-    if (event == K8S_WATCH_DELETED) {
-        if (known) {
-            free(m->pods.items[i]);
-            vec_remove(&m->pods, i);
+    size_t it = 0;
+    const struct k8s_object *o;
+    drop_pods(m);
+    while ((o = k8s_watcher_next(m->watch, &it)) != NULL) {
+        struct errctx err = ERRCTX_INIT;
+        struct replica_pod pod;
+        if (replica_pod_read(o, m->replica.name, &pod, &err) != 0) {
+            log_warn(&LOG, "pod", "error", err.msg);
+            continue;
         }
-    } else {
-        if (!known) {
-            *vec_push(&m->pods) = mem_calloc(1, sizeof(pod));
-        }
-        *m->pods.items[i] = pod;
+        *vec_push(&m->pods) = mem_calloc(1, sizeof(pod));
+        *m->pods.items[m->pods.len - 1] = pod;
     }
-    if (m->pods_known) {
-        changed(m->owner);
-    }
-}
-
-static void on_pods_synced(void *data)
-{
-    struct member *m = data;
     m->pods_known = true;
     changed(m->owner);
 }
 
+static void on_pods_synced(void *data)
+{
+    read_pods(data);
+}
+
+static void on_pod(void *data, enum k8s_change change, const struct k8s_object *before, const struct k8s_object *now)
+{
+    (void)change;
+    (void)before;
+    (void)now;
+    struct member *m = data;
+    m->pods_stale = true;
+    loop_timer_start(m->owner->pods_timer, PODS_DELAY_MS, 0);
+}
+
+static void on_pods_due(void *data)
+{
+    struct statefulsets *s = data;
+    vec_foreach(m, &s->members) {
+        if ((*m)->pods_stale) {
+            (*m)->pods_stale = false;
+            read_pods(*m);
+        }
+    }
+}
+
+static void on_watch_error(void *data, const struct k8s_answer *answer)
+{
+    struct statefulsets *s = data;
+    uint64_t more;
+    if (log_limit_pass(&s->error_limit, timebase_monotonic_ms(), ERROR_PERIOD_MS, &more)) {
+        log_warn(&LOG, "watch", "error", answer->err.msg, "not_logged", log_num((int64_t)more));
+    }
+}
+
+static void on_pods_error(void *data, const struct k8s_answer *answer)
+{
+    on_watch_error(((struct member *)data)->owner, answer);
+}
+
 static void watch_pods(struct member *m)
 {
-    const struct k8s_watch_request req = {
+    const struct k8s_watch_spec spec = {
         .resource = &K8S_PODS,
         .namespace = m->owner->conf.namespace,
         .label_selector = m->replica.selector,
-        .on_event = on_pod,
-        .on_synced = on_pods_synced,
-        .data = m,
+        .schema = REPLICA_POD_SCHEMA,
+        .consistent = true,
     };
-    m->watch = k8s_watch_new(m->owner->client, &req);
+    const struct k8s_watch_events events = {
+        .on_synced = on_pods_synced, .on_change = on_pod, .on_error = on_pods_error, .data = m};
+    m->watch = k8s_watch_open(m->owner->client, &spec, &events);
 }
 
 /* ---------------------------------------------------------------- StatefulSets */
 
 static void member_free(struct member *m)
 {
-    k8s_watch_free(&m->watch);
+    k8s_watch_close(&m->watch);
     if (m->scale_call != NULL) {
         k8s_call_cancel(m->scale_call);
     }
     claims_sweep_free(&m->sweep);
-    vec_foreach(p, &m->pods) {
-        free(*p);
-    }
+    drop_pods(m);
     vec_done(&m->pods);
     replica_done(&m->replica);
     free(m->scale_reason);
@@ -168,40 +197,57 @@ static void add_member(struct statefulsets *s, size_t i, struct replica *r)
     watch_pods(m);
 }
 
-/* A set of the same name that was made anew is another one: its pods are others, too. */
-static void on_set(void *data, enum k8s_watch_event event, const json_t *object)
+static void lost_set(struct statefulsets *s, const struct k8s_object *o)
 {
-    struct statefulsets *s = data;
+    char name[REPLICA_NAME_MAX];
+    snprintf(name, sizeof(name), "%.*s", VIEW_FMT(k8s_object_name(o)));
+    size_t i = member_index(s, name);
+    if (is_member(s, i, name)) {
+        remove_member(s, i);
+    }
+}
+
+/* A set of the same name that was made anew is another one: its pods are others, too. */
+static void take_set(struct statefulsets *s, const struct k8s_object *o)
+{
     struct errctx err = ERRCTX_INIT;
     struct replica r;
-    if (replica_read(object, &r, &err) != 0) {
+    if (replica_read(o, &r, &err) != 0) {
         log_warn(&LOG, "StatefulSet", "error", err.msg);
         return;
     }
     size_t i = member_index(s, r.name);
-    bool known = is_member(s, i, r.name);
-    bool other = known && (strcmp(s->members.items[i]->replica.uid, r.uid) != 0 ||
-                           strcmp(s->members.items[i]->replica.selector, r.selector) != 0);
-    if (known && (other || event == K8S_WATCH_DELETED)) {
+    if (is_member(s, i, r.name)) {
+        struct replica *old = &s->members.items[i]->replica;
+        if (strcmp(old->uid, r.uid) == 0 && strcmp(old->selector, r.selector) == 0) {
+            replica_done(old);
+            *old = r;
+            return;
+        }
         remove_member(s, i);
-        known = false;
     }
-    if (event == K8S_WATCH_DELETED) {
-        replica_done(&r);
-    } else if (known) {
-        replica_done(&s->members.items[i]->replica);
-        s->members.items[i]->replica = r;
+    add_member(s, i, &r);
+}
+
+static void on_set(void *data, enum k8s_change change, const struct k8s_object *before, const struct k8s_object *now)
+{
+    struct statefulsets *s = data;
+    if (change == K8S_DELETED) {
+        lost_set(s, before);
     } else {
-        add_member(s, i, &r);
+        take_set(s, now);
     }
-    if (s->sets_known) {
-        changed(s);
-    }
+    changed(s);
 }
 
 static void on_sets_synced(void *data)
 {
     struct statefulsets *s = data;
+    size_t it = 0;
+    const struct k8s_object *o;
+    while ((o = k8s_watcher_next(s->watch, &it)) != NULL) {
+        take_set(s, o);
+    }
     s->sets_known = true;
     if (s->members.len == 0) {
         log_warn(&LOG, "no StatefulSet found", "namespace", s->conf.namespace, "selector", s->conf.selector, "remedy",
@@ -212,9 +258,9 @@ static void on_sets_synced(void *data)
 
 /* ---------------------------------------------------------------- scale */
 
-static void report(const struct member *m, bool warning, const char *reason, const char *message)
+static void record(const struct member *m, bool warning, const char *reason, const char *message)
 {
-    const struct event e = {
+    const struct recorder_event e = {
         .api_version = "apps/v1",
         .kind = "StatefulSet",
         .namespace = m->owner->conf.namespace,
@@ -224,7 +270,7 @@ static void report(const struct member *m, bool warning, const char *reason, con
         .reason = reason,
         .message = message,
     };
-    event_post(m->owner->client, &e, m->owner->conf.instance);
+    recorder_post(m->owner->client, &e, m->owner->conf.instance);
 }
 
 static void sweep_claims(struct member *m, unsigned from)
@@ -253,14 +299,14 @@ static void on_scaled(void *data, const struct k8s_answer *a)
         metric_add(METRIC_K8S_SCALES, 1, "failed");
         log_error(&LOG, "scale failed", "name", m->replica.name, "to", log_num(m->scale_to), "error", a->err.msg);
         snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, a->err.msg);
-        report(m, true, "ScaleFailed", message);
+        record(m, true, "ScaleFailed", message);
         return;
     }
     metric_add(METRIC_K8S_SCALES, 1, m->scale_to > from ? "up" : "down");
     log_info(&LOG, "scaled", "name", m->replica.name, "from", log_num(from), "to", log_num(m->scale_to), "reason",
              m->scale_reason);
     snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, m->scale_reason);
-    report(m, false, m->scale_to > from ? "ScaledUp" : "ScaledDown", message);
+    record(m, false, m->scale_to > from ? "ScaledUp" : "ScaledDown", message);
     if (m->scale_to < from) {
         sweep_claims(m, from);
     } else if (m->sweep != NULL) {
@@ -297,7 +343,7 @@ static void scale_member(struct member *m, unsigned wanted, const char *reason)
 
 static bool is_known(const struct provider *p)
 {
-    const struct statefulsets *s = of(p);
+    const struct statefulsets *s = (const struct statefulsets *)p;
     bool known = s->sets_known;
     vec_foreach(m, &s->members) {
         known = known && (*m)->pods_known;
@@ -318,13 +364,18 @@ static void scale(struct provider *p, unsigned wanted, const char *reason)
 
 /* ---------------------------------------------------------------- provider */
 
+static const struct replica_pod *const *pods_of(const struct member *m)
+{
+    return (const struct replica_pod *const *)m->pods.items;
+}
+
 static const struct provider_shard *list(struct provider *p, size_t *ret_count)
 {
     struct statefulsets *s = of(p);
     vec_clear(&s->listed.items);
     vec_foreach(m, &s->members) {
         if (!(*m)->replica.terminating) {
-            replica_shards(&(*m)->replica, (const struct replica_pod *const *)(*m)->pods.items, (*m)->pods.len,
+            replica_shards(&(*m)->replica, pods_of(*m), (*m)->pods.len,
                            &s->conf.shard, &s->listed);
         }
     }
@@ -351,7 +402,7 @@ static void on_claims(void *data)
         if ((*m)->sweep == NULL || !(*m)->pods_known || !s->conf.may_act(s->conf.data)) {
             continue;
         }
-        claims_sweep_run((*m)->sweep, (const struct replica_pod *const *)(*m)->pods.items, (*m)->pods.len);
+        claims_sweep_run((*m)->sweep, pods_of(*m), (*m)->pods.len);
         if (claims_sweep_is_done((*m)->sweep)) {
             claims_sweep_free(&(*m)->sweep);
         }
@@ -376,18 +427,19 @@ static void stop(struct provider *p, void (*on_stopped)(void *data), void *data)
 static void provider_free_(struct provider *p)
 {
     struct statefulsets *s = of(p);
-    k8s_watch_free(&s->watch);
+    k8s_watch_close(&s->watch);
     vec_foreach(m, &s->members) {
         member_free(*m);
     }
     vec_done(&s->members);
     vec_done(&s->listed.items);
+    loop_timer_free(&s->pods_timer);
     loop_timer_free(&s->claims_timer);
     loop_timer_free(&s->stop_timer);
     k8s_client_unref(s->client);
-    free((char *)s->conf.namespace);
-    free((char *)s->conf.selector);
-    free((char *)s->conf.instance);
+    free(s->namespace);
+    free(s->selector);
+    free(s->instance);
     free(s);
 }
 
@@ -405,21 +457,23 @@ struct provider *statefulset_provider_new(struct loop *loop, struct k8s_client *
     struct statefulsets *s = mem_calloc(1, sizeof(*s));
     s->base.ops = &OPS;
     s->conf = *conf;
-    s->conf.namespace = mem_strdup(conf->namespace);
-    s->conf.selector = mem_strdup(conf->selector);
-    s->conf.instance = mem_strdup(conf->instance);
+    s->conf.namespace = s->namespace = mem_strdup(conf->namespace);
+    s->conf.selector = s->selector = mem_strdup(conf->selector);
+    s->conf.instance = s->instance = mem_strdup(conf->instance);
     s->loop = loop;
     s->client = k8s_client_ref(client);
+    s->pods_timer = loop_timer_new(loop, on_pods_due, s);
     s->claims_timer = loop_timer_new(loop, on_claims, s);
     loop_timer_start(s->claims_timer, CLAIMS_PERIOD_MS, CLAIMS_PERIOD_MS);
-    const struct k8s_watch_request req = {
+    const struct k8s_watch_spec spec = {
         .resource = &K8S_STATEFULSETS,
         .namespace = s->conf.namespace,
         .label_selector = s->conf.selector,
-        .on_event = on_set,
-        .on_synced = on_sets_synced,
-        .data = s,
+        .schema = REPLICA_SET_SCHEMA,
+        .consistent = true,
     };
-    s->watch = k8s_watch_new(s->client, &req);
+    const struct k8s_watch_events events = {
+        .on_synced = on_sets_synced, .on_change = on_set, .on_error = on_watch_error, .data = s};
+    s->watch = k8s_watch_open(s->client, &spec, &events);
     return &s->base;
 }
