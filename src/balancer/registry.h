@@ -72,6 +72,15 @@ struct registry_entry *registry_restore(struct registry *r, const struct target 
 
 void registry_remove(struct registry *r, struct registry_entry *e);
 
+/* Folds what a shard tells of a target into the entry; older news than it has is left alone. */
+void registry_status(struct registry_entry *e, const struct target_status *status);
+
+/* Discovery has told the targets of this job at least once. */
+bool registry_has_job(const struct registry *r, const char *job);
+
+/* Targets of a hash over all jobs. */
+size_t registry_find_hash(const struct registry *r, uint64_t hash, const struct target **ret, size_t max);
+
 /* Folds a finished scrape or probe into the entry it belongs to; NULL when there is none. */
 struct registry_entry *registry_record(struct registry *r, const struct scrape_record *rec);
 

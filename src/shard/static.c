@@ -227,9 +227,10 @@ static void look_due(void *data)
     }
 }
 
-static void static_scale(struct provider *p, unsigned wanted_groups)
+static void static_scale(struct provider *p, unsigned wanted_groups, const char *reason)
 {
     (void)p;
+    (void)reason;
     (void)wanted_groups;
 }
 
