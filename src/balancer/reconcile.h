@@ -105,7 +105,13 @@ size_t reconcile_find_hash(const struct reconcile *r, uint64_t hash, const struc
 
 /* "" while it acts, else why it does not, in words. */
 const char *reconcile_blocked(const struct reconcile *r);
-bool reconcile_is_fenced(const struct reconcile *r);
+enum reconcile_role {
+    RECONCILE_ACTING,
+    RECONCILE_WAITING, /* for facts */
+    RECONCILE_STANDBY, /* somebody else holds the lock */
+    RECONCILE_FENCED,
+};
+enum reconcile_role reconcile_role(const struct reconcile *r);
 uint64_t reconcile_epoch(const struct reconcile *r); /* 0 = none */
 
 /* Saved state, before start: the target and who owned it. */

@@ -234,9 +234,15 @@ const char *reconcile_blocked(const struct reconcile *r)
     return r->blocked;
 }
 
-bool reconcile_is_fenced(const struct reconcile *r)
+enum reconcile_role reconcile_role(const struct reconcile *r)
 {
-    return r->fenced;
+    if (r->fenced) {
+        return RECONCILE_FENCED;
+    }
+    if (r->env.lock != NULL && !r->env.lock->ops->is_held(r->env.lock)) {
+        return RECONCILE_STANDBY;
+    }
+    return r->blocked[0] != '\0' ? RECONCILE_WAITING : RECONCILE_ACTING;
 }
 
 uint64_t reconcile_epoch(const struct reconcile *r)

@@ -69,6 +69,18 @@ void reconcile_leave_all(struct reconcile *r, struct registry_entry *e, int64_t 
     }
 }
 
+static void note_decision(struct registry_entry *e, const struct plan_action *a, int64_t now_ms)
+{
+    free(e->decision.reason);
+    e->decision = (struct entry_decision){
+        .at_ms = now_ms,
+        .type = a->type,
+        .from = a->from,
+        .to = a->to,
+        .reason = mem_strdup(a->reason != NULL ? a->reason : ""),
+    };
+}
+
 static void apply_action(struct reconcile *r, const struct plan_action *a, int64_t now_ms)
 {
     struct registry_entry *e = registry_find(&r->registry, a->job, a->hash);
@@ -76,6 +88,7 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, int64
         return;
     }
     log_action(a, e->target);
+    note_decision(e, a, now_ms);
     switch (a->type) {
     case PLAN_ASSIGN:
         entry_set_owner(e, (uint32_t)a->to, OWNER_ASSIGNED, now_ms);

@@ -28,6 +28,7 @@ static void entry_free(struct registry_entry *e)
     labels_unref(e->discovered);
     free(e->error);
     free(e->reason);
+    free(e->decision.reason);
     vec_done(&e->owners);
     free(e);
 }

@@ -17,6 +17,14 @@ struct owner {
     int64_t since_ms;
 };
 
+/* The last decision made about a target. */
+struct entry_decision {
+    int64_t at_ms; /* 0 = none by this process */
+    enum plan_action_type type;
+    int32_t from, to; /* groups; -1 = none */
+    char *reason;
+};
+
 struct registry_entry {
     struct target *target;
     struct labels *discovered; /* may be NULL before the first discovery after a restart */
@@ -34,6 +42,7 @@ struct registry_entry {
     VEC(struct owner) owners;
     enum ledger_state state; /* after the last plan */
     char *reason;            /* why, in words; may be NULL */
+    struct entry_decision decision;
     uint32_t mark;           /* scratch of registry_take_job */
     size_t index;            /* in registry.entries */
 };
