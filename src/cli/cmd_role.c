@@ -1,5 +1,6 @@
-/* kvass appliance, kvass run: read the options, set up the log, hand over to the role. */
+/* kvass appliance, sidecar, run: read the options, set up the log, hand over to the role. */
 #include "api/appliance.h"
+#include "api/sidecar.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "cli/args.h"
@@ -18,15 +19,34 @@ static void print_help(enum role role)
     bytes_done(&text);
 }
 
-static int run(const struct options *o)
+static int run_appliance(const struct options *o)
 {
-    log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
-              getenv("JOURNAL_STREAM") != NULL);
-    if (o->role != ROLE_APPLIANCE || o->shard_type != SHARD_TYPE_PROCESS) {
+    if (o->shard_type != SHARD_TYPE_PROCESS) {
         fprintf(stderr, "kvass: this version runs the role appliance with --shard.type=process only\n");
         return EXIT_USAGE;
     }
     return appliance_run(o);
+}
+
+static const struct {
+    enum role role;
+    int (*run)(const struct options *o);
+} ROLES[] = {
+    {ROLE_APPLIANCE, run_appliance},
+    {ROLE_SIDECAR, sidecar_run},
+};
+
+static int run(const struct options *o)
+{
+    log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
+              getenv("JOURNAL_STREAM") != NULL);
+    for (size_t i = 0; i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
+        if (ROLES[i].role == o->role) {
+            return ROLES[i].run(o);
+        }
+    }
+    fprintf(stderr, "kvass: this version does not run the role %s\n", role_name(o->role));
+    return EXIT_USAGE;
 }
 
 int cmd_role(int argc, char **argv)
