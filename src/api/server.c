@@ -1,5 +1,5 @@
-/* The API of an appliance: see server.h. Reads are answered on the API thread, from the view a call brings back from the
- * control loop. */
+/* The API of an appliance: see server.h. Reads are answered on the API thread, from the view a call brings back from
+ * the control loop. */
 #include "api/server.h"
 #include "api/answers.h"
 #include "api/api_thread.h"
@@ -128,9 +128,9 @@ static void ready_known(struct api_call *c)
     static void name##_ready(struct api_call *c)                                                                       \
     {                                                                                                                  \
         struct bytes body;                                                                                             \
-        bytes_init(&body, API_ANSWER_BYTES_MAX);                                                                           \
-        answer_##name(view_of_call(c), &body);                                                                                 \
-        finish(c, &body, 0, API_JSON_TYPE);                                                                                \
+        bytes_init(&body, API_ANSWER_BYTES_MAX);                                                                       \
+        answer_##name(view_of_call(c), &body);                                                                         \
+        finish(c, &body, 0, API_JSON_TYPE);                                                                            \
     }                                                                                                                  \
     static void get_##name(struct http_exchange *x, void *data)                                                        \
     {                                                                                                                  \

@@ -1,6 +1,7 @@
-/* kvass appliance, kvass run: read the options, set up the log, hand over to the role. */
+/* kvass appliance, coordinator, sidecar, run: read the options, set up the log, hand over to the role. */
 #include "api/appliance.h"
 #include "api/coordinator.h"
+#include "api/sidecar.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "cli/args.h"
@@ -21,11 +22,12 @@ static void print_help(enum role role)
 
 static const struct {
     enum role role;
-    unsigned shard_types; /* a bit for each it can run */
+    unsigned shard_types; /* a bit for each it can run; 0: it has none */
     int (*run)(const struct options *o);
 } ROLES[] = {
     {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS, appliance_run},
     {ROLE_COORDINATOR, 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
+    {ROLE_SIDECAR, 0, sidecar_run},
 };
 
 static int run(const struct options *o)
@@ -33,7 +35,8 @@ static int run(const struct options *o)
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
               getenv("JOURNAL_STREAM") != NULL);
     for (size_t i = 0; i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
-        if (ROLES[i].role == o->role && (ROLES[i].shard_types & 1u << o->shard_type) != 0) {
+        unsigned types = ROLES[i].shard_types;
+        if (ROLES[i].role == o->role && (types == 0 || (types & 1u << o->shard_type) != 0)) {
             return ROLES[i].run(o);
         }
     }

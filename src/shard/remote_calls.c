@@ -210,7 +210,7 @@ static void push_refused(struct remote_shard *s, int status, int code, const cha
         s->config_refused = true;
         s->config.is_due = false;
         if (s->info.has_generation) {
-            snprintf(s->config.error, sizeof(s->config.error), "runs a configuration of its own: %.150s", message);
+            snprintf(s->config.error, sizeof(s->config.error), "does not take our configuration: %.150s", message);
         }
     } else if (s->step == REMOTE_STEP_CONFIG) {
         push_failed(s, &s->config, message);
