@@ -1,5 +1,5 @@
-/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop to
- * come back to, and goes silently, for http_server_close has answered its client by then. */
+/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop
+ * to come back to, and goes silently, for http_server_close has answered its client by then. */
 #include "api/api_thread.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -27,7 +27,7 @@ void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err
         int code, status;
         const char *type;
     } ROWS[] = {
-        {ERR_INVALID, 400, "bad_data"},   {ERR_PARSE, 400, "bad_data"},      {ERR_CONFLICT, 409, "conflict"},
+        {ERR_INVALID, 400, "bad_data"},    {ERR_PARSE, 400, "bad_data"},  {ERR_CONFLICT, 409, "conflict"},
         {ERR_NOT_FOUND, 404, "not_found"}, {ERR_LIMIT, 413, "too_large"},
     };
     struct bytes body;

@@ -15,7 +15,7 @@
 struct api_thread;
 
 struct api_thread_conf {
-    const struct http_row *rows; /* their handlers' data is `data`; borrowed, ended by a NULL path */
+    const struct http_row *rows;              /* their handlers' data is `data`; borrowed, ended by a NULL path */
     const char *web_config_file, *token_file; /* NULL = none */
     struct http_forward *(*make_forward)(struct loop *loop, void *data); /* NULL: other paths are 404 */
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);
@@ -52,8 +52,8 @@ void api_call_control(struct api_thread *t, struct http_exchange *x, void (*on_c
 
 /* Answers; body is emptied. With rc (or an overflow of body) the error of err instead. */
 void api_finish(struct http_exchange *x, struct bytes *body, int rc, struct errctx *err, const char *content_type);
-void api_respond_success(struct http_exchange *x);                                      /* without data */
-void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err);      /* status and type by the code */
+void api_respond_success(struct http_exchange *x);                                 /* without data */
+void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err); /* status and type by the code */
 
 /* Rows every role has. */
 void api_get_metrics(struct http_exchange *x, void *data);

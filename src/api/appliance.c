@@ -2,6 +2,7 @@
  * (discovery, scrape records, provider, signals, API calls); decisions are the round's. What workers may scrape is one
  * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
+#include "api/limits.h"
 #include "base/intern.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -86,7 +87,7 @@ static struct api_view *take_view(void *data)
     int64_t now_ms = timebase_realtime_ms();
     if (a->view == NULL || now_ms - a->view->built_ms > VIEW_AGE_MS || now_ms < a->view->built_ms) {
         struct plan_limits limits;
-        appliance_limits(a->o, &limits);
+        limits_from_options(a->o, &limits);
         const struct view_source src = {
             .reconcile = a->reconcile,
             .conf = a->conf,
@@ -190,7 +191,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
     };
-    appliance_limits(a->o, &rconf.limits);
+    limits_from_options(a->o, &rconf.limits);
     const struct reconcile_env env = {
         .loop = a->d.loop,
         .provider = a->provider,

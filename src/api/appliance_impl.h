@@ -42,6 +42,5 @@ void appliance_restore(struct appliance *a);
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */
 void appliance_watch_config(void *data);
-void appliance_limits(const struct options *o, struct plan_limits *ret);
 
 #endif

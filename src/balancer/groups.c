@@ -23,14 +23,24 @@ void groups_done(struct groups *g)
     vec_done(&g->items);
 }
 
-struct reconcile_group *groups_find(struct groups *g, uint32_t id)
+static size_t group_position(const struct groups *g, uint32_t id)
 {
-    vec_foreach(x, &g->items) {
-        if (x->id == id) {
-            return x;
+    size_t lo = 0, hi = g->items.len;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (g->items.items[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
     }
-    return NULL;
+    return lo < g->items.len && g->items.items[lo].id == id ? lo : SIZE_MAX;
+}
+
+struct reconcile_group *groups_find(const struct groups *g, uint32_t id)
+{
+    size_t at = group_position(g, id);
+    return at != SIZE_MAX ? &g->items.items[at] : NULL;
 }
 
 struct reconcile_group *groups_get(struct groups *g, uint32_t id)
@@ -58,10 +68,11 @@ static struct reconcile_shard *find_replica(struct reconcile_group *g, const cha
     return NULL;
 }
 
-static const struct provider_shard *find_listed(const struct provider_shard *list, size_t count, const char *id)
+static const struct provider_shard *find_listed(const struct provider_shard *list, size_t count, const char *id,
+                                                unsigned group)
 {
     for (size_t i = 0; i < count; i++) {
-        if (list[i].id == id) {
+        if (list[i].id == id && list[i].group == group) {
             return &list[i];
         }
     }
@@ -80,6 +91,7 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
         }
         r = vec_push(&group->replicas);
         r->shard = s;
+        r->is_unread = env->shards_own;
         group->dirty = true;
         added = true;
         if (env->conf != NULL) {
@@ -90,7 +102,9 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
     r->provider_health = ps->health;
     memcpy(r->provider_error, ps->error, sizeof(r->provider_error));
     r->shard->prometheus_url = ps->prometheus_url;
+    r->shard->api_url = ps->api_url;
     group->capacity_series = ps->capacity_series;
+    group->zone = ps->zone != NULL && ps->zone[0] != '\0' ? ps->zone : group->zone;
     return changed;
 }
 
@@ -100,7 +114,7 @@ static bool drop_unlisted(struct reconcile_group *group, const struct groups_env
     bool changed = false;
     for (size_t i = 0; i < group->replicas.len;) {
         struct shard *s = group->replicas.items[i].shard;
-        if (find_listed(list, count, s->id) != NULL) {
+        if (find_listed(list, count, s->id, group->id) != NULL) {
             i++;
             continue;
         }
@@ -118,12 +132,14 @@ bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(vo
     size_t count;
     bool changed = false;
     const struct provider_shard *list = env->provider->ops->list(env->provider, &count);
+    vec_foreach(group, &g->items) {
+        changed |= drop_unlisted(group, env, list, count);
+    }
     for (size_t i = 0; i < count; i++) {
         changed |= take_listed(g, env, &list[i]);
     }
     for (size_t i = 0; i < g->items.len;) {
         struct reconcile_group *group = &g->items.items[i];
-        changed |= drop_unlisted(group, env, list, count);
         if (group->replicas.len == 0 && !keep(keep_data, group->id)) {
             group_done(group);
             vec_remove(&g->items, i);
@@ -139,20 +155,6 @@ static int by_key(const void *a, const void *b)
     const struct assignment *x = a, *y = b;
     int c = strcmp(x->target->job, y->target->job);
     return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
-}
-
-static size_t group_position(const struct groups *g, uint32_t id)
-{
-    size_t lo = 0, hi = g->items.len;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (g->items.items[mid].id < id) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo < g->items.len && g->items.items[lo].id == id ? lo : SIZE_MAX;
 }
 
 struct wish *groups_wishes(const struct groups *g, const struct registry *r, bool only_dirty)
@@ -211,6 +213,9 @@ void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
         }
         group->generation++;
         vec_foreach(rep, &group->replicas) {
+            if (rep->is_unread) { /* what it holds is not known yet: adopting it makes the group dirty again */
+                continue;
+            }
             rep->shard->ops->set_assignment(rep->shard, wishes[i].items.items, wishes[i].items.len, group->generation,
                                             epoch);
         }

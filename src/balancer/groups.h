@@ -15,10 +15,11 @@ struct groups_env {
     void *data;
     struct promconf *conf; /* given to new shards; may be NULL */
     uint64_t config_generation;
+    bool shards_own; /* new shards are unread: nothing is pushed to them before they were adopted */
 };
 
 void groups_done(struct groups *g);
-struct reconcile_group *groups_find(struct groups *g, uint32_t id); /* NULL when absent */
+struct reconcile_group *groups_find(const struct groups *g, uint32_t id); /* NULL when absent */
 struct reconcile_group *groups_get(struct groups *g, uint32_t id);  /* made when absent */
 
 /* Follows the provider's list: makes objects for new shards, frees those of vanished ones. A group that has no shard

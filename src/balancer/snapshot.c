@@ -7,12 +7,16 @@
 
 static const struct reconcile_group *find_group(const struct snapshot_source *src, uint32_t id)
 {
-    for (size_t i = 0; i < src->group_count; i++) {
-        if (src->groups[i].id == id) {
-            return &src->groups[i];
+    size_t lo = 0, hi = src->group_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (src->groups[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
     }
-    return NULL;
+    return lo < src->group_count && src->groups[lo].id == id ? &src->groups[lo] : NULL;
 }
 
 /* Health and proof of a target on a group: the least of its replicas that know the target. */
@@ -115,7 +119,7 @@ static void take_group(const struct snapshot_source *src, struct reconcile_group
         .capacity_series = g->capacity_series,
         .left_series = left_series(g, src->now_ms),
         .idle_since_ms = g->idle_since_ms,
-        .zone = "",
+        .zone = g->zone != NULL ? g->zone : "",
     };
     vec_foreach(r, &g->replicas) {
         const struct shard_info *info = r->shard->ops->info(r->shard);

@@ -7,7 +7,7 @@
 struct snapshot_source {
     const struct registry *registry;
     const struct explore *explore;
-    struct reconcile_group *groups;
+    struct reconcile_group *groups; /* sorted by id */
     size_t group_count;
     struct plan_limits limits;
     int64_t now_ms, vanish_grace_ms;

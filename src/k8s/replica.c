@@ -281,7 +281,6 @@ void replica_shards(const struct replica *r, const struct replica_pod *const *po
             .id = intern(id),
             .replica = r->name,
             .group = i,
-            .api_url = "", /* no address yet */
             .prometheus_url = "",
             .capacity_series = conf->capacity_series,
         };

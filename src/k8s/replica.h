@@ -55,7 +55,8 @@ struct replica_shards {
 };
 
 /* Appends the shards of one replica: exactly the ordinals its spec names, in order, found or not. A shard whose pod is missing,
- * pending or going is UNREACHABLE with the reason: it may still own targets. Its strings are interned; addresses too, their number
+ * pending or going is UNREACHABLE with the reason: it may still own targets. Without an
+ * address api_url is NULL. Strings are interned; addresses too, their number
  * is that of the pod network. */
 void replica_shards(const struct replica *r, const struct replica_pod *const *pods, size_t pod_count,
                     const struct replica_conf *conf, struct replica_shards *out);
