@@ -208,19 +208,21 @@ static void tell_synced(struct k8s_watch *w)
 static void tell_error(struct k8s_watch *w, const struct k8s_answer *a)
 {
     uint64_t suppressed;
+    bool has_users = false;
     metric_add(METRIC_K8S_WATCH_FAILURES, 1, w->resource.plural);
-    if (log_limit_pass(&w->error_limit, timebase_monotonic_ms(), ERROR_LOG_MS, &suppressed)) {
-        log_warn(NULL, "watch the Kubernetes API", "server", w->client->url, "err", a->err.msg, "suppressed",
-                 log_num((int64_t)suppressed), "action", "keep what is known and try again");
-    }
     w->in_callback++;
     for (size_t i = 0; i < w->watchers.len; i++) {
         struct k8s_watcher *u = w->watchers.items[i];
         if (!u->is_closed && u->events.on_error != NULL) {
             u->events.on_error(u->events.data, a);
         }
+        has_users = has_users || !u->is_closed; /* who leaves at once knows what to do instead */
     }
     w->in_callback--;
+    if (has_users && log_limit_pass(&w->error_limit, timebase_monotonic_ms(), ERROR_LOG_MS, &suppressed)) {
+        log_warn(NULL, "watch the Kubernetes API", "server", w->client->url, "err", a->err.msg, "suppressed",
+                 log_num((int64_t)suppressed), "action", "keep what is known and try again");
+    }
 }
 
 /* --- phases */
