@@ -31,7 +31,7 @@ struct member {
     VEC(struct replica_pod *) pods;
     bool pods_known, pods_stale;
     struct k8s_call *scale_call;
-    unsigned scale_to;
+    unsigned scale_from, scale_to;
     char *scale_reason;
     struct claims_sweep *sweep; /* claims of ordinals that a scale of ours removed; NULL = none */
 };
@@ -288,7 +288,7 @@ static void sweep_claims(struct member *m, unsigned from)
 static void on_scaled(void *data, const struct k8s_answer *a)
 {
     struct member *m = data;
-    unsigned from = m->replica.replicas;
+    unsigned from = m->scale_from;
     char message[700];
     m->scale_call = NULL;
     if (a->err.code == ERR_CONFLICT) {
@@ -326,6 +326,7 @@ static void scale_member(struct member *m, unsigned wanted, const char *reason)
     }
     snprintf(body, sizeof(body), "{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"replicas\":%u}}",
              m->replica.resource_version, wanted);
+    m->scale_from = m->replica.replicas;
     m->scale_to = wanted;
     free(m->scale_reason);
     m->scale_reason = mem_strdup(reason);
