@@ -76,9 +76,11 @@ void sd_add_meta(struct sd_build *b, const char *kind, const struct k8s_object *
 void sd_add_namespace_meta(struct sd_build *b, struct view namespace); /* attach_metadata.namespace */
 bool sd_add_node_meta(struct sd_build *b, struct view node); /* attach_metadata.node; false: no such node */
 void sd_add_pod(struct sd_build *b, const struct k8s_object *pod);     /* pod_* */
-/* pod_container_* of a container with a port (NULL: none); protocol NULL: the port's. */
-void sd_add_container(struct sd_build *b, struct k8s_value container, bool is_init, const struct k8s_value *port,
-                      struct view protocol);
+/* pod_container_* of a container of role pod, with a port (NULL: none). */
+void sd_add_container(struct sd_build *b, struct k8s_value container, bool is_init, const struct k8s_value *port);
+/* pod_container_* of a container behind an endpoint; protocol {NULL, 0}: the port's. */
+void sd_add_port(struct sd_build *b, struct k8s_value container, bool is_init, struct k8s_value port,
+                 struct view protocol);
 struct view sd_join(struct sd_build *b, struct view host, struct view port); /* [v6]:port; port "" counts as 0 */
 struct view sd_lower(struct sd_build *b, struct view text);
 size_t sd_mark(const struct sd_build *b);               /* labels so far */

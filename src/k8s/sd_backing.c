@@ -55,18 +55,24 @@ static void seen_port(struct sd_backing *k, struct seen_pod *s, struct view port
     s->ports[s->count++] = port;
 }
 
+/* Init containers count in Prometheus 3 only. */
+static size_t list_count(const struct sd_build *b)
+{
+    return b->major >= PROMETHEUS_3 ? 2 : 1;
+}
+
 /* Containers, then init containers; the last container with the port counts. */
 static void add_container_of(struct sd_build *b, const struct k8s_object *pod, struct view number,
                              const struct view *protocol)
 {
     static const char *const LISTS[] = {"spec.containers", "spec.initContainers"};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < list_count(b); i++) {
         struct k8s_iter c = k8s_iter(k8s_at(k8s_object_root(pod), LISTS[i]));
         while (k8s_next(&c)) {
             struct k8s_iter p = k8s_iter(k8s_get(c.value, "ports"));
             while (k8s_next(&p)) {
                 if (view_equal(k8s_text_at(p.value, "containerPort"), number)) {
-                    sd_add_container(b, c.value, i == 1, &p.value, protocol != NULL ? *protocol : view_make(NULL, 0));
+                    sd_add_port(b, c.value, i == 1, p.value, protocol != NULL ? *protocol : view_make(NULL, 0));
                     break;
                 }
             }
@@ -111,7 +117,7 @@ static void rest_of_container(struct sd_backing *k, const struct seen_pod *s, st
         if (!has_port(s, number)) {
             size_t mark = sd_mark(k->b);
             sd_add(k->b, "__address__", sd_join(k->b, ip, number));
-            sd_add_container(k->b, container, is_init, &p.value, view_make(NULL, 0));
+            sd_add_port(k->b, container, is_init, p.value, view_make(NULL, 0));
             sd_add_pod(k->b, s->pod);
             sd_end_target(k->b, mark);
         }
@@ -124,7 +130,7 @@ void sd_backing_rest(struct sd_backing *k)
     for (size_t i = 0; i < k->count; i++) {
         struct k8s_value root = k8s_object_root(k->pods[i].pod);
         bool has_ip = k8s_text_at(root, "status.podIP").len != 0;
-        for (size_t l = 0; l < 2 && has_ip; l++) {
+        for (size_t l = 0; l < list_count(k->b) && has_ip; l++) {
             struct k8s_iter c = k8s_iter(k8s_at(root, LISTS[l]));
             while (k8s_next(&c)) {
                 rest_of_container(k, &k->pods[i], c.value, l == 1);

@@ -175,16 +175,34 @@ void sd_add_pod(struct sd_build *b, const struct k8s_object *pod)
     add_controller(b, pod);
 }
 
-void sd_add_container(struct sd_build *b, struct k8s_value container, bool is_init, const struct k8s_value *port,
-                      struct view protocol)
+static void add_container(struct sd_build *b, struct k8s_value container)
 {
     sd_add(b, PREFIX "pod_container_name", k8s_text_at(container, "name"));
     sd_add(b, PREFIX "pod_container_image", k8s_text_at(container, "image"));
+}
+
+static void add_port(struct sd_build *b, struct k8s_value port, struct view protocol)
+{
+    sd_add(b, PREFIX "pod_container_port_name", k8s_text_at(port, "name"));
+    sd_add(b, PREFIX "pod_container_port_number", k8s_text_at(port, "containerPort"));
+    sd_add(b, PREFIX "pod_container_port_protocol", protocol.base != NULL ? protocol : k8s_text_at(port, "protocol"));
+}
+
+void sd_add_container(struct sd_build *b, struct k8s_value container, bool is_init, const struct k8s_value *port)
+{
+    add_container(b, container);
     sd_add_text(b, PREFIX "pod_container_init", is_init ? "true" : "false");
     if (port != NULL) {
-        sd_add(b, PREFIX "pod_container_port_name", k8s_text_at(*port, "name"));
-        sd_add(b, PREFIX "pod_container_port_number", k8s_text_at(*port, "containerPort"));
-        sd_add(b, PREFIX "pod_container_port_protocol",
-               protocol.base != NULL ? protocol : k8s_text_at(*port, "protocol"));
+        add_port(b, *port, view_make(NULL, 0));
     }
+}
+
+void sd_add_port(struct sd_build *b, struct k8s_value container, bool is_init, struct k8s_value port,
+                 struct view protocol)
+{
+    add_container(b, container);
+    if (b->major >= PROMETHEUS_3) {
+        sd_add_text(b, PREFIX "pod_container_init", is_init ? "true" : "false");
+    }
+    add_port(b, port, protocol);
 }

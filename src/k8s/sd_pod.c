@@ -18,7 +18,7 @@ static void end_container(struct sd_build *b, size_t mark, struct k8s_value root
                           bool is_init, const struct k8s_value *port)
 {
     static const char *const STATUSES[] = {"status.containerStatuses", "status.initContainerStatuses"};
-    sd_add_container(b, container, is_init, port, view_make(NULL, 0));
+    sd_add_container(b, container, is_init, port);
     add_id(b, k8s_at(root, STATUSES[is_init]), k8s_text_at(container, "name"));
     sd_end_target(b, mark);
 }
