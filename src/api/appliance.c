@@ -240,6 +240,9 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
+        discovery_set_calls(a->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = a->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
