@@ -3,35 +3,25 @@
 #define KVASS_API_APPLIANCE_IMPL_H
 
 #include "api/appliance.h"
+#include "api/daemon.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
-#include "proxy/proxy.h"
 #include "shard/provider.h"
 
-#include <sys/stat.h>
-
 struct appliance {
+    struct daemon d;
     const struct options *o;
-    struct loop *loop;
-    struct http_client *http;
     struct promconf *conf;
     struct discovery *discovery;
     struct provider *provider;
     struct reconcile *reconcile;
-    struct proxy *proxy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
     uint64_t table_generation;
     char *stop_reason, *last_reload_error, *last_reload_diff;
-    char *state_path, *proxy_url;
+    char *state_path;
     const char **prometheus_args; /* NULL-ended */
-    gid_t gid;
-    int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
-    int64_t started_ms;            /* monotonic */
-    struct loop_timer *save_timer, *watch_timer, *notify_timer;
-    uv_signal_t signals[3];
-    bool started, ending;
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
 };
