@@ -219,8 +219,7 @@ static int choose_version(struct appliance *a, struct errctx *err)
         }
         log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
     }
-    a->major = version[0] == '2' ? PROMETHEUS_2 : PROMETHEUS_3;
-    return 0;
+    return prometheus_version_parse(version, &a->major, err);
 }
 
 static int start(struct appliance *a, struct errctx *err)

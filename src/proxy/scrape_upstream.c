@@ -282,7 +282,7 @@ static void forward_headers(struct scrape *s)
 
 static void probe_headers(struct scrape *s)
 {
-    s->headers = curl_slist_append(s->headers, job_client_major(s->job) == PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
+    s->headers = curl_slist_append(s->headers, job_client_major(s->job) >= PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
     add_header(s, "User-Agent: kvass/%s", PACKAGE_VERSION);
     add_header(s, "X-Prometheus-Scrape-Timeout-Seconds: %g", (double)s->target->timeout_ms / 1000);
     add_header(s, "Accept-Encoding: zstd, gzip");
