@@ -132,7 +132,9 @@ static void begin_end(struct appliance *a, int signum)
         return;
     }
     a->ending = true;
-    bool keep_children = signum == SIGTERM && a->o->shard_on_exit == SHARD_ON_EXIT_KEEP;
+    bool keep_children =
+        signum == SIGTERM && (a->o->shard_on_exit == SHARD_ON_EXIT_KEEP ||
+                              (a->o->shard_on_exit == SHARD_ON_EXIT_AUTO && notify_unit_restarts()));
     log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards",
              keep_children ? "left running" : "ended");
     notify_stopping();
