@@ -12,10 +12,9 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
-#include <systemd/sd-login.h>
 
 #define SYSTEMD        "org.freedesktop.systemd1"
-#define BUS_TIMEOUT_US  1000000
+#define BUS_TIMEOUT_US 1000000
 
 void notify_ready(void)
 {
@@ -60,6 +59,14 @@ void notify_watchdog(void)
     (void)sd_notify(0, "WATCHDOG=1");
 }
 
+/* The unit whose process we are. Asked of the manager: sd_pid_get_unit would read /proc/1, which a sandbox hides. */
+static bool read_own_unit(sd_bus *bus, sd_bus_message **ret_answer, const char **ret_path)
+{
+    return sd_bus_call_method(bus, SYSTEMD, "/org/freedesktop/systemd1", SYSTEMD ".Manager", "GetUnitByPID", NULL,
+                              ret_answer, "u", (uint32_t)0) >= 0 &&
+           sd_bus_message_read(*ret_answer, "o", ret_path) >= 0;
+}
+
 /* "restart", "stop", ...; false when the unit has no job. */
 static bool read_job_type(sd_bus *bus, const char *unit_path, char **ret)
 {
@@ -76,14 +83,14 @@ static bool read_job_type(sd_bus *bus, const char *unit_path, char **ret)
 bool notify_unit_restarts(void)
 {
     sd_bus *bus = NULL;
-    char *unit = NULL, *path = NULL, *type = NULL;
-    bool restarts = getenv("NOTIFY_SOCKET") != NULL && sd_pid_get_unit(0, &unit) >= 0 &&
-                    sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path) >= 0 &&
-                    sd_bus_open_system(&bus) >= 0 && sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US) >= 0 &&
+    sd_bus_message *answer = NULL;
+    const char *path = NULL;
+    char *type = NULL;
+    bool restarts = getenv("NOTIFY_SOCKET") != NULL && sd_bus_open_system(&bus) >= 0 &&
+                    sd_bus_set_method_call_timeout(bus, BUS_TIMEOUT_US) >= 0 && read_own_unit(bus, &answer, &path) &&
                     read_job_type(bus, path, &type) && strcmp(type, "restart") == 0;
+    sd_bus_message_unref(answer);
     sd_bus_flush_close_unref(bus);
-    free(unit);
-    free(path);
     free(type);
     return restarts;
 }
