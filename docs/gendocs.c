@@ -64,7 +64,10 @@ static void put_flag_values(struct bytes *out)
             continue;
         }
         bytes_printf(out, "    --%s) echo ", row->name);
-        for (const char *at = file ? "@file" : dir ? "@dir" : row->kind == OPTION_KIND_BOOL ? "true|false" : row->unit;
+        for (const char *at = file                            ? "@file"
+                              : dir                           ? "@dir"
+                              : row->kind == OPTION_KIND_BOOL ? "true|false"
+                                                              : row->unit;
              *at != '\0'; at++) {
             bytes_append_char(out, *at == '|' ? ' ' : *at);
         }

@@ -3,35 +3,25 @@
 #define KVASS_API_APPLIANCE_IMPL_H
 
 #include "api/appliance.h"
+#include "api/daemon.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
-#include "proxy/proxy.h"
 #include "shard/provider.h"
 
-#include <sys/stat.h>
-
 struct appliance {
+    struct daemon d;
     const struct options *o;
-    struct loop *loop;
-    struct http_client *http;
     struct promconf *conf;
     struct discovery *discovery;
     struct provider *provider;
     struct reconcile *reconcile;
-    struct proxy *proxy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
     uint64_t table_generation;
     char *stop_reason, *last_reload_error, *last_reload_diff;
-    char *state_path, *proxy_url;
+    char *state_path;
     const char **prometheus_args; /* NULL-ended */
-    gid_t gid;
-    int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
-    int64_t started_ms;            /* monotonic */
-    struct loop_timer *save_timer, *watch_timer, *notify_timer;
-    uv_signal_t signals[3];
-    bool started, ending;
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
 };
@@ -48,6 +38,11 @@ void appliance_set_stop_reason(void *data, const char *reason);
 /* appliance_state.c */
 void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
+
+/* appliance_provider.c: who runs the shards */
+int appliance_open_provider(struct appliance *a, struct errctx *err) MUST_CHECK;
+bool appliance_keeps_shards(const struct options *o); /* whether a SIGTERM leaves them running */
+void appliance_stop_provider(struct appliance *a, bool keep, void (*on_stopped)(void *data));
 
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */

@@ -26,15 +26,15 @@ void appliance_publish(void *data)
     appliance_drop_view(a);
     proxy_table_unref(a->table);
     a->table = t;
-    if (a->proxy != NULL) {
-        proxy_publish(a->proxy, proxy_table_ref(t));
+    if (a->d.proxy != NULL) {
+        proxy_publish(a->d.proxy, proxy_table_ref(t));
     }
 }
 
 void appliance_probe(void *data, const struct target *t)
 {
     struct appliance *a = data;
-    proxy_probe(a->proxy, a->table, t);
+    proxy_probe(a->d.proxy, a->table, t);
 }
 
 void appliance_on_record(void *data, const struct scrape_record *r)

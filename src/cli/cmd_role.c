@@ -22,8 +22,8 @@ static int run(const struct options *o)
 {
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
               getenv("JOURNAL_STREAM") != NULL);
-    if (o->role != ROLE_APPLIANCE || o->shard_type != SHARD_TYPE_PROCESS) {
-        fprintf(stderr, "kvass: this version runs the role appliance with --shard.type=process only\n");
+    if (o->role != ROLE_APPLIANCE || (o->shard_type != SHARD_TYPE_PROCESS && o->shard_type != SHARD_TYPE_SYSTEMD)) {
+        fprintf(stderr, "kvass: this version runs the role appliance with --shard.type=process or systemd only\n");
         return EXIT_USAGE;
     }
     return appliance_run(o);

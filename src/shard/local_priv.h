@@ -42,6 +42,7 @@ struct local_shard {
 
     struct promconf *conf;
     bool assigned; /* an assignment is known: before that, an empty list would be a guess */
+    bool restored; /* from durable state, and not published yet */
     uint64_t config_generation, generation, epoch; /* desired */
     VEC(struct local_job) jobs;
     size_t retired;
