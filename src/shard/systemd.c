@@ -27,11 +27,13 @@
 #define CALL_AGAIN_MS    5000                  /* a start or stop that has not shown in a listing */
 #define SMALLEST_BYTES   ((uint64_t)128 << 20) /* what an empty Prometheus is taken for */
 #define PREPARE_RETRY_MS 200
+#define STRAY_RETRY_MS   500
 
 struct systemd_provider {
     struct provider base; /* first: the handle is cast */
     uint32_t magic;
     struct unit_env env;
+    struct loop *loop;
     VEC(struct unit_shard *) shards; /* index = group */
     VEC(struct provider_shard) listed;
     struct systemd_bus *bus;
@@ -166,6 +168,10 @@ static bool check_room(struct systemd_provider *self, struct unit_shard *s)
 static void start(struct systemd_provider *self, struct unit_shard *s, int64_t now_ms)
 {
     struct errctx err = ERRCTX_INIT;
+    if (unit_shard_end_stray(s, self->loop)) {
+        s->next_call_ms = now_ms + STRAY_RETRY_MS;
+        return;
+    }
     int rc = unit_shard_prepare(s, &err);
     if (rc != 0) {
         s->next_call_ms = now_ms + (rc == ERR_AGAIN ? PREPARE_RETRY_MS : CALL_AGAIN_MS);
@@ -445,6 +451,7 @@ int systemd_provider_new(struct loop *loop, struct http_client *http, const stru
     const struct systemd_bus_events events = {on_units, on_main_pid, on_error, self};
     self->magic = SYSTEMD_MAGIC;
     self->base.ops = &SYSTEMD_OPS;
+    self->loop = loop;
     self->env = (struct unit_env){.http = http, .on_change = on_unit_change, .data = self};
     conf_copy(&self->env.conf, conf);
     self->wanted_read = wanted_file_read(conf->data_dir, conf->groups_max, &self->wanted);

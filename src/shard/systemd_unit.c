@@ -5,7 +5,9 @@
 #include "base/files.h"
 #include "base/intern.h"
 #include "base/mem.h"
+#include "shard/process_child.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +123,31 @@ int unit_shard_prepare(struct unit_shard *s, struct errctx *err)
     int rc = files_make_dirs(s->dir, 0750, err);
     rc = rc == 0 ? s->env->conf.prepare(s->env->conf.data, &shard, err) : rc;
     return rc == 0 ? write_environment(s, err) : rc;
+}
+
+static void on_stray_exit(void *data, int status)
+{
+    (void)data;
+    (void)status;
+}
+
+bool unit_shard_end_stray(struct unit_shard *s, struct loop *loop)
+{
+    char text[128];
+    struct process_child *child = NULL;
+    char *identity = mem_printf("--storage.tsdb.path=%s/data", s->dir), *pid_file = mem_printf("%s/pid", s->dir);
+    const struct process_child_conf conf = {.identity = identity, .pid_file = pid_file};
+    bool found = process_child_adopt(loop, &conf, on_stray_exit, NULL, &child, NULL) == 0;
+    if (found) {
+        snprintf(text, sizeof(text), "waits for process %d, left by --shard.type=process, to end",
+                 (int)process_child_pid(child));
+        unit_shard_set_error(s, text);
+        process_child_signal(child, SIGTERM);
+        process_child_free(&child);
+    }
+    free(identity);
+    free(pid_file);
+    return found;
 }
 
 /* ---------------------------------------------------------------- health */

@@ -41,6 +41,10 @@ void unit_shard_take_state(struct unit_shard *s,
  * read has changed. */
 int unit_shard_prepare(struct unit_shard *s, struct errctx *err) MUST_CHECK;
 
+/* Asks a Prometheus that runs for this shard outside the unit, left by --shard.type=process, to end. True while there
+ * is one. Only for an inactive unit. */
+bool unit_shard_end_stray(struct unit_shard *s, struct loop *loop);
+
 void unit_shard_poll(struct unit_shard *s, int64_t now_ms); /* asks for readiness when it is time */
 uint64_t unit_shard_memory_bytes(struct unit_shard *s);     /* anonymous memory; 0 = not known */
 void unit_shard_describe(const struct unit_shard *s, struct provider_shard *ret);
