@@ -5,7 +5,8 @@
 #   on a booted systemd (systemd-nspawn, loopback only): one edit, one command, reload, restart, crash, stop, shards as units,
 #   an upgrade under load, removal and purge; the demo with the installed program.
 # PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
-# system for the next run. A step that fails ends the script.
+# system for the next run. A step that fails ends the script. Steps by name: build lintian chroot autopkgtest demo booted; all but the first
+# take what it has built.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ "$(id -u)" = 0 ] || {
@@ -33,7 +34,7 @@ fail() {
 cleanup() {
     status=$?
     [ -z "$leader" ] || halt || true
-    grep -o " $work[^ ]*" /proc/self/mounts | sort -r | while read -r m; do umount -l "$m" || true; done
+    grep -o " $work[^ ]*" /proc/self/mounts | sort -r | while read -r m; do umount -l "$m" 2>/dev/null || true; done
     if [ "$status" != 0 ] && [ -n "${PACKAGE_KEEP:-}" ]; then
         echo "left for a look: $work" >&2
     else
@@ -78,8 +79,8 @@ overlay() { # name: a system of its own over the base
 }
 enter() { # what a chroot needs
     mount -t proc proc "$1/proc"
-    mount -t tmpfs tmpfs "$1/dev/shm" 2>/dev/null || true
-    mount --bind /dev "$1/dev"
+    mount --rbind /dev "$1/dev"
+    mount --make-rslave "$1/dev"
     no_services "$1"
 }
 boot() { # folder
@@ -124,14 +125,13 @@ build_one() { # root folder-inside options [environment...]
     shift 3
     if ! inside "$root" /usr/bin/env "$@" "DEB_BUILD_OPTIONS=parallel=$(nproc) $options" \
         sh -c "umask ${BUILD_UMASK:-022}; cd $at/kvass-1.0.0 && dpkg-buildpackage -us -uc" >"$work/build.log" 2>&1; then
-        tail -n 40 "$work/build.log"
+        tail -n 40 "$work/build.log" | cut -c 1-300
         fail "build in $at"
     fi
 }
 step_build() {
     say "build"
     overlay build
-    b=$work/build/root
     enter "$b"
     inside "$b" apt-get install -y -q --no-install-recommends build-essential fakeroot lintian >"$work/apt.log"
     sources "$b/build/one"
@@ -265,6 +265,7 @@ step_booted() {
 }
 
 arch=$(dpkg --print-architecture)
+b=$work/build/root
 steps=${*:-build lintian chroot autopkgtest demo booted}
 say "base system"
 make_base
