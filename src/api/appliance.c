@@ -8,7 +8,6 @@
 #include "base/notify.h"
 #include "base/timebase.h"
 #include "shard/local.h"
-#include "shard/process.h"
 #include "shard/process_version.h"
 
 #include <signal.h>
@@ -39,14 +38,6 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     free(dir);
     reconcile_kick(a->reconcile);
     return s;
-}
-
-/* Before a Prometheus starts, its files must be there; the round makes the shard that writes them. */
-static int prepare_shard(void *data, const struct process_shard *ps, struct errctx *err)
-{
-    struct appliance *a = data;
-    struct shard *s = a->reconcile != NULL ? reconcile_shard_by_id(a->reconcile, ps->id) : NULL;
-    return s == NULL ? ERR_AGAIN : local_shard_prepare(s, err);
 }
 
 static void on_shard_gone(void *data, const char *id)
@@ -117,13 +108,12 @@ static void on_provider_stopped(void *data)
 static void begin_end(void *data, int signum)
 {
     struct appliance *a = data;
-    bool keep_children = signum == SIGTERM && a->o->shard_on_exit == SHARD_ON_EXIT_KEEP;
+    bool keep_children = signum == SIGTERM && appliance_keeps_shards(a->o);
     log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards",
              keep_children ? "left running" : "ended");
     appliance_save(a);
     api_server_free(&a->api, API_GRACE_MS);
-    process_provider_stop_children(a->provider, !keep_children);
-    a->provider->ops->stop(a->provider, on_provider_stopped, a);
+    appliance_stop_provider(a, keep_children, on_provider_stopped);
 }
 
 static void on_reload_signal(void *data)
@@ -167,16 +157,7 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    const struct process_conf pconf = {
-        .data_dir = a->o->store_path,
-        .binary = a->o->shard_prometheus_binary,
-        .extra_args = a->prometheus_args,
-        .base_port = (unsigned)a->o->shard_prometheus_port,
-        .groups_max = (unsigned)a->o->shard_max_shard,
-        .prepare = prepare_shard,
-        .data = a,
-    };
-    int rc = process_provider_new(a->d.loop, a->d.http, &pconf, &a->provider, err);
+    int rc = appliance_open_provider(a, err);
     if (rc != 0) {
         return rc;
     }

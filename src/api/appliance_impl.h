@@ -39,6 +39,11 @@ void appliance_set_stop_reason(void *data, const char *reason);
 void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
 
+/* appliance_provider.c: who runs the shards */
+int appliance_open_provider(struct appliance *a, struct errctx *err) MUST_CHECK;
+bool appliance_keeps_shards(const struct options *o); /* whether a SIGTERM leaves them running */
+void appliance_stop_provider(struct appliance *a, bool keep, void (*on_stopped)(void *data));
+
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */
 void appliance_watch_config(void *data);
