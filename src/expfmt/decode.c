@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-#define DECODER_MAGIC 0x6465636fu
-#define BLOCK_BYTES 65536
-#define WINDOW_LOG_MAX 23
+#define DECODER_MAGIC    0x6465636fu
+#define BLOCK_BYTES      65536
+#define WINDOW_LOG_MAX   23
 #define INPUT_STEP_BYTES (1u << 30)
 
 struct decoder {
@@ -156,7 +156,8 @@ static int feed(struct decoder *d, const char *at, size_t len, decoded_fn *fn, v
 {
     while (len > 0 || d->more_output) {
         size_t made = 0;
-        int rc = d->encoding == ENCODING_GZIP ? gzip_step(d, &at, &len, &made, err) : zstd_step(d, &at, &len, &made, err);
+        int rc =
+            d->encoding == ENCODING_GZIP ? gzip_step(d, &at, &len, &made, err) : zstd_step(d, &at, &len, &made, err);
         if (rc == 0 && made > 0) {
             rc = fn(data, d->block, made, err);
         }

@@ -225,7 +225,8 @@ struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf
         curl_multi_setopt(cl->multi, CURLMOPT_MAXCONNECTS, conf->max_connections);
     }
     curl_multi_setopt(cl->multi, CURLMOPT_MAX_HOST_CONNECTIONS, conf->max_host_connections);
-    curl_multi_setopt(cl->multi, CURLMOPT_PIPELINING, (long)(conf->no_multiplex ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX));
+    curl_multi_setopt(cl->multi, CURLMOPT_PIPELINING,
+                      (long)(conf->no_multiplex ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX));
     invariant(uv_poll_init(uv, &cl->poll, cl->epoll_fd) == 0);
     invariant(uv_timer_init(uv, &cl->timer) == 0);
     cl->poll.data = cl->timer.data = cl;

@@ -354,8 +354,7 @@ static bool is_same_party(const char *origin, const char *url)
 
 bool http_profile_follows(const struct http_profile *p, int status)
 {
-    return p->follow_redirects &&
-           (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
+    return p->follow_redirects && (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
 }
 
 char *http_profile_redirect(const struct http_profile *p, CURL *easy)

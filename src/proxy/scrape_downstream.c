@@ -49,7 +49,8 @@ static void answer_error(h2o_req_t *req, int status, const char *phrase, const c
 {
     static h2o_generator_t generator = {NULL, NULL};
     char *reason = clean_phrase(&req->pool, phrase, message);
-    bool has_body = status != 204 && status != 304 && !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+    bool has_body =
+        status != 204 && status != 304 && !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
     req->res.status = status;
     req->res.reason = reason;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,

@@ -14,7 +14,7 @@
 #include <strings.h>
 
 #define HEAD_BYTES_MAX ((size_t)256 << 10)
-#define ERROR_BODY_MAX ((size_t)16384) /* of an answer with another status, read so that the connection can be kept */
+#define ERROR_BODY_MAX ((size_t)16384)   /* of an answer with another status, read so that the connection can be kept */
 #define STASH_MAX      ((size_t)1 << 20) /* libcurl holds at most two buffers of 64 KiB */
 
 static const char ACCEPT_2[] =
