@@ -151,7 +151,7 @@ static void apply_scale(struct reconcile *r, const struct plan *p)
         log_info(&LOG, "scale", "from", log_num(desired), "to", log_num(p->wanted_groups), "reason", r->wanted_reason);
     }
     if (!r->conf.dry_run) {
-        r->env.provider->ops->scale(r->env.provider, p->wanted_groups);
+        r->env.provider->ops->scale(r->env.provider, p->wanted_groups, r->wanted_reason);
     }
 }
 
@@ -360,7 +360,7 @@ void reconcile_start(struct reconcile *r)
     /* The first shard need not wait for the first plan: there is always one. */
     if (r->env.provider->ops->is_known(r->env.provider) && r->env.provider->ops->desired(r->env.provider) == 0 &&
         r->conf.limits.min_groups > 0 && !r->conf.dry_run) {
-        r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups);
+        r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups, "the first shards");
     }
     loop_timer_start(r->probe_timer, PROBE_TICK_MS, PROBE_TICK_MS);
     round_run(r);

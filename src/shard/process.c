@@ -264,14 +264,14 @@ static void on_tick(void *data)
 /* --------------------------------------------------------------------------------------------------------- provider
  * calls */
 
-static void process_scale(struct provider *p, unsigned wanted_groups)
+static void process_scale(struct provider *p, unsigned wanted_groups, const char *reason)
 {
     struct process_provider *self = of(p);
     unsigned wanted = wanted_groups > self->env.conf.groups_max ? self->env.conf.groups_max : wanted_groups;
     if (wanted == self->wanted || self->stopping) {
         return;
     }
-    log_info(NULL, "scale shards", "from", log_num(self->wanted), "to", log_num(wanted));
+    log_info(NULL, "scale shards", "from", log_num(self->wanted), "to", log_num(wanted), "reason", reason);
     self->wanted = wanted;
     wanted_write(self);
     apply_wanted(self, timebase_monotonic_ms());

@@ -23,8 +23,9 @@ struct provider_shard {
 
 struct provider_ops {
     /* Shards wanted (groups; 0..wanted-1 exist). Growing starts the next ordinals; shrinking ends the highest, which
-     * the balancer has emptied before. Idempotent; called every round. */
-    void (*scale)(struct provider *p, unsigned wanted_groups);
+     * the balancer has emptied before. Idempotent; called every round. reason: why that number, in words, for those who
+     * keep records (Kubernetes Events); never NULL. */
+    void (*scale)(struct provider *p, unsigned wanted_groups, const char *reason);
     /* What exists, sorted by (replica, group); valid until the next call. */
     const struct provider_shard *(*list)(struct provider *p, size_t *ret_count);
     /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen (pitfall
