@@ -36,6 +36,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
 }
@@ -264,6 +265,7 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    state_free(&a->restored);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }

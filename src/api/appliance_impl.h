@@ -7,6 +7,7 @@
 #include "api/server.h"
 #include "discovery/discovery.h"
 #include "shard/provider.h"
+#include "shard/state.h"
 
 struct appliance {
     struct daemon d;
@@ -21,6 +22,7 @@ struct appliance {
     uint64_t table_generation;
     char *stop_reason, *last_reload_error, *last_reload_diff;
     char *state_path;
+    struct state *restored;       /* shards that have not been made yet find theirs in it; NULL = nothing was saved */
     const char **prometheus_args; /* NULL-ended */
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
@@ -38,6 +40,7 @@ void appliance_set_stop_reason(void *data, const char *reason);
 /* appliance_state.c */
 void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
+void appliance_restore_shard(struct appliance *a, struct shard *s); /* a local one that has just been made */
 
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */

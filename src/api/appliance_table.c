@@ -52,6 +52,7 @@ void appliance_set_stop_reason(void *data, const char *reason)
     struct appliance *a = data;
     free(a->stop_reason);
     a->stop_reason = mem_strdup(reason);
+    appliance_save(a);
     log_warn(&LOG, reason[0] != '\0' ? "stop scraping" : "scrape again", "reason", reason);
     appliance_publish(a);
 }
