@@ -159,6 +159,7 @@ static int start_api(struct appliance *a, struct errctx *err)
         .view = take_view,
         .reload = appliance_reload,
         .set_stop_reason = appliance_set_stop_reason,
+        .count_families = appliance_count_families,
         .data = a,
     };
     return api_server_new(daemon_take_fd(&a->d.api_fd), daemon_option(a->o->web_config_file),
@@ -266,6 +267,7 @@ static void stop(struct appliance *a)
     free(a->last_reload_diff);
     free(a->state_path);
     state_free(&a->restored);
+    samples_demand_done(&a->samples);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }

@@ -61,6 +61,7 @@ struct scrape {
     bool body_begun;
     struct decoder *decoder;
     struct counter *counter;
+    struct family_count *families; /* set: counter keeps figures per family for it. The table's */
     struct counter_result counted;
     struct errctx count_err; /* Prometheus would refuse the body: it may read it and say so itself */
     struct errctx err;       /* the scrape cannot be completed */

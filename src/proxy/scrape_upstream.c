@@ -2,6 +2,7 @@
  * nothing is sent, cancelled or freed: they append, count, and mark the scrape dirty; a non-zero return ends the
  * transfer, and on_done judges. */
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 #include "proxy/scrape.h"
 
 #include <stdarg.h>
@@ -30,12 +31,23 @@ static void mark_dirty(struct scrape *s)
     }
 }
 
+static void take_counter(struct scrape *s)
+{
+    struct family_count *f = s->is_probe ? NULL : proxy_table_families(s->table);
+    if (f != NULL && family_count_wants(f, s->target->job, s->target->hash)) {
+        s->families = f;
+        s->counter = job_client_counter_by_family(s->job);
+    } else {
+        s->counter = job_client_counter_get(s->job);
+    }
+}
+
 static int begin_body(struct scrape *s)
 {
     enum exposition_format format = EXPOSITION_TEXT;
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
-    s->counter = job_client_counter_get(s->job);
+    take_counter(s);
     int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
@@ -362,7 +374,9 @@ void upstream_cancel(struct scrape *s)
     curl_slist_free_all(s->headers);
     s->headers = NULL;
     free_decoder(s);
-    if (s->counter != NULL) {
+    if (s->counter != NULL && s->families != NULL) {
+        counter_free(&s->counter);
+    } else if (s->counter != NULL) {
         job_client_counter_put(s->job, s->counter);
         s->counter = NULL;
     }

@@ -55,6 +55,19 @@ def test_settled_system_writes_nothing(world):
         assert os.stat(f).st_mode & 0o777 == 0o640
 
 
+def test_samples_by_metric(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses), static_job("b", addresses[:1])], interval="2s")
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("all up", 60, lambda: all_up(kvass, 3))
+    assert kvass.get("/api/v1/samples")["a"]["metricsTotal"] == {}
+    got = kvass.get("/api/v1/samples?with_metrics_detail=true")
+    for job, count in (("a", 2), ("b", 1)):  # per second: every other second a scrape
+        figures = got[job]["metricsTotal"]
+        assert len(figures) > 1 and sum(f["scraped"] for f in figures.values()) == got[job]["scrapedTotal"] == count * 50
+        assert sum(f["total"] for f in figures.values()) == got[job]["total"]
+
+
 def test_a_target_too_big_for_any_shard_is_said_and_never_scales(world):
     exporter, addresses = world.exporter(f"--series={SERIES}", listeners=3)
     exporter.control("series=9000", listener=2)

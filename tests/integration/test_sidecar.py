@@ -450,3 +450,34 @@ def test_hostile_bodies_cost_an_answer(world):
     seen = pair.statuses()["1"]["ScrapeTimes"]
     wait_for("the good one goes on", 30, lambda: pair.statuses()["1"]["ScrapeTimes"] > seen + 1)
     assert scalar(pair.prometheus_url, "count(up == 1)") == 1
+
+
+# ------------------------------------------------------------------------------------------------ figures per metric
+
+
+def test_samples_by_metric_are_counted_on_demand(world):
+    exporter, addresses, pair = start_pushed(world, series=300)
+    drop = [{"source_labels": ["__name__"], "regex": ".*total", "action": "drop"}]
+    text = json.dumps({"global": {"scrape_interval": "2s", "scrape_timeout": "2s"}, "scrape_configs": [
+        {"job_name": "jobs-a", "metric_relabel_configs": drop}, {"job_name": "other"}, {"job_name": "down"}]})
+    assert pair.push_config(text)[0] == 200
+    assert pair.push_targets({"jobs-a": [target(a, i, job="jobs-a") for i, a in enumerate(addresses)],
+                              "other": [target(addresses[0], 7, job="other")],
+                              "down": [target("127.0.0.1:1", 8, job="down")]})[0] == 200
+    wait_for("three up, one down", 30, lambda: sorted(s["health"] for s in pair.statuses().values()) == ["down", "up", "up", "up"])
+    plain = get_data(pair.url + "/api/v1/shard/samples/")
+    assert set(plain) == {"jobs-a", "other", "down"} and all(j["metricsTotal"] == {} for j in plain.values())
+    detail = get_data(pair.url + "/api/v1/shard/samples/?job=jobs&with_metrics_detail=true")
+    assert set(detail) == {"jobs-a"}
+    want = {m["__name__"]: float(v) for m, v in query(pair.prometheus_url, 'count by (__name__) ({job="other"})')
+            if m["__name__"] != "up" and not m["__name__"].startswith("scrape_")}
+    assert len(want) > 1
+    got = detail["jobs-a"]["metricsTotal"]
+    assert {name: f["scraped"] for name, f in got.items()} == {name: 2 * n for name, n in want.items()}
+    dropped = {name for name, f in got.items() if f["total"] == 0}
+    assert dropped == {name for name in want if name.endswith("total")}
+    assert sum(f["scraped"] for f in got.values()) == detail["jobs-a"]["scrapedTotal"] == 600
+    assert sum(f["total"] for f in got.values()) == detail["jobs-a"]["total"]
+    every = get_data(pair.url + "/api/v1/shard/samples/?with_metrics_detail=true")  # a target that is down holds nobody up
+    assert every["down"]["metricsTotal"] == {} and every["other"]["metricsTotal"].keys() == want.keys()
+    assert get_data(pair.url + "/api/v1/shard/samples/?job=none&with_metrics_detail=true") == {}
