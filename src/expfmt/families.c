@@ -66,8 +66,8 @@ struct family *families_find(struct families *f, struct view name)
     return family_current(f, e);
 }
 
-void families_each(const struct families *f, void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total),
-                   void *data)
+void families_each(const struct families *f,
+                   void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data)
 {
     size_t it = 0;
     for (const struct family *e; (e = hashmap_next(&f->map, &it)) != NULL;) {

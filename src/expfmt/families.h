@@ -38,8 +38,8 @@ void families_begin(struct families *f);
 struct family *families_find(struct families *f, struct view name);
 
 /* Those of this body, in no order. */
-void families_each(const struct families *f, void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total),
-                   void *data);
+void families_each(const struct families *f,
+                   void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data);
 
 /* Members "name":{"scraped":n,"total":n} of an open object, sorted by name. */
 void families_write(const struct families *f, struct json_writer *w);
