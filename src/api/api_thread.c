@@ -196,6 +196,9 @@ int api_thread_new(int listen_fd, const struct api_thread_conf *conf, struct api
 static void on_closed(void *data)
 {
     struct api_thread *t = data;
+    if (t->conf.on_closed != NULL) {
+        t->conf.on_closed(t->conf.data);
+    }
     http_forward_free(&t->forward);
     loop_stop(t->loop);
 }
@@ -209,6 +212,11 @@ static void begin_close(void *data)
 {
     struct close_request *q = data;
     http_server_close(q->thread->http, q->grace_ms, on_closed, q->thread);
+}
+
+struct loop *api_thread_loop(struct api_thread *t)
+{
+    return t->loop;
 }
 
 void api_thread_free(struct api_thread **handle, int64_t grace_ms)

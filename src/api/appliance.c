@@ -36,6 +36,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
 }
@@ -149,6 +150,7 @@ static int start_api(struct appliance *a, struct errctx *err)
         .view = take_view,
         .reload = appliance_reload,
         .set_stop_reason = appliance_set_stop_reason,
+        .count_families = appliance_count_families,
         .data = a,
     };
     return api_server_new(daemon_take_fd(&a->d.api_fd), daemon_option(a->o->web_config_file),
@@ -248,6 +250,8 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    state_free(&a->restored);
+    samples_demand_done(&a->samples);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }

@@ -201,6 +201,7 @@ static int start_api(struct sidecar *sc, struct errctx *err)
         .take_targets = sidecar_take_targets,
         .take_config = sidecar_take_config,
         .take_stop_reason = sidecar_take_stop_reason,
+        .count_families = sidecar_count_families,
         .data = sc,
     };
     return sidecar_server_new(daemon_take_fd(&sc->d.api_fd), daemon_option(sc->o->web_config_file),
@@ -241,6 +242,7 @@ static void stop(struct sidecar *sc)
     }
     sidecar_drop_view(sc);
     proxy_table_unref(sc->table);
+    samples_demand_done(&sc->samples);
     promconf_unref(sc->conf);
     free(sc->config_text);
     free(sc->stop_reason);

@@ -7,6 +7,7 @@
  * on. */
 #include "base/mem.h"
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 #include "proxy/scrape.h"
 
 #include <stdarg.h>
@@ -36,12 +37,23 @@ static void mark_dirty(struct scrape *s)
     }
 }
 
+static void take_counter(struct scrape *s)
+{
+    struct family_count *f = s->is_probe ? NULL : proxy_table_families(s->table);
+    if (f != NULL && family_count_wants(f, s->target->job, s->target->hash)) {
+        s->families = f;
+        s->counter = job_client_counter_by_family(s->job);
+    } else {
+        s->counter = job_client_counter_get(s->job);
+    }
+}
+
 static int begin_body(struct scrape *s)
 {
     enum exposition_format format = EXPOSITION_TEXT;
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
-    s->counter = job_client_counter_get(s->job);
+    take_counter(s);
     int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
@@ -499,7 +511,9 @@ void upstream_cancel(struct scrape *s)
     s->redirect_url = NULL;
     bytes_done(&s->stash);
     free_decoder(s);
-    if (s->counter != NULL) {
+    if (s->counter != NULL && s->families != NULL) {
+        counter_free(&s->counter);
+    } else if (s->counter != NULL) {
         job_client_counter_put(s->job, s->counter);
         s->counter = NULL;
     }
