@@ -1,6 +1,6 @@
 /* "Why?" in sentences: why a target is where it is, why it is not scraped, why it is not moved, why there are so many
- * shards. Nothing is decided or guessed here: the sentences are made of the last plan's reasons, the last decision about
- * the target, and the figures that the plan compared. */
+ * shards. Nothing is decided or guessed here: the sentences are made of the last plan's reasons, the last decision
+ * about the target, and the figures that the plan compared. */
 #include "api/answers.h"
 #include "base/timebase.h"
 #include "model/wire.h"
@@ -119,14 +119,19 @@ static void say_stays(struct json_writer *w, const struct api_view *v, const str
             (unsigned long long)(l->move_cool_down_ms / 1000));
     }
     if (fill > l->high && !relieves) {
-        say(w, "%s is at %.0f %% of its limit, over the high mark of %.0f %%, but moving off full shards is switched off.",
+        say(w,
+            "%s is at %.0f %% of its limit, over the high mark of %.0f %%, but moving off full shards is switched off.",
             s->id, fill * 100, l->high * 100);
     } else if (fill > l->high) {
-        say(w, "%s is at %.0f %% of its limit, over the high mark of %.0f %%: targets leave it, at most %u moves begin in a "
-               "round, where another shard has room below the low mark of %.0f %%.",
+        say(w,
+            "%s is at %.0f %% of its limit, over the high mark of %.0f %%: targets leave it, at most %u moves begin in "
+            "a "
+            "round, where another shard has room below the low mark of %.0f %%.",
             s->id, fill * 100, l->high * 100, l->moves_per_round, l->low * 100);
     } else {
-        say(w, "%s is at %.0f %% of its limit, not over the high mark of %.0f %%: there is no need to move anything off it.",
+        say(w,
+            "%s is at %.0f %% of its limit, not over the high mark of %.0f %%: there is no need to move anything off "
+            "it.",
             s->id, fill * 100, l->high * 100);
     }
 }
@@ -173,8 +178,8 @@ static void put_reject(struct json_writer *w, const struct view_target *t)
 
 static bool matches(const struct why_query *q, const struct view_target *t)
 {
-    return (q->job.len == 0 || view_is(q->job, t->target->job)) && (q->url.len == 0 || view_is(q->url, t->target->url)) &&
-           (!q->has_hash || q->hash == t->target->hash);
+    return (q->job.len == 0 || view_is(q->job, t->target->job)) &&
+           (q->url.len == 0 || view_is(q->url, t->target->url)) && (!q->has_hash || q->hash == t->target->hash);
 }
 
 /* A rejected one has no URL: its address has to be part of the one asked for. */
@@ -221,7 +226,8 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
     if (about_target && found == 0) {
         say(&w, "Discovery knows no such target%s.", v->discovered ? "" : " yet: not every job has been discovered");
     } else if (!about_target) {
-        say(&w, "%u shards are wanted: %s.", v->wanted, v->wanted_reason[0] != '\0' ? v->wanted_reason : "no round yet");
+        say(&w, "%u shards are wanted: %s.", v->wanted,
+            v->wanted_reason[0] != '\0' ? v->wanted_reason : "no round yet");
         if (v->blocked[0] != '\0') {
             say(&w, "Nothing is done at present: %s.", v->blocked);
         }

@@ -159,7 +159,11 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    int rc = appliance_open_provider(a, err);
+    int rc = policy_init(&a->policy, a->o->replica_jobs.items, a->o->replica_jobs.len, a->o->balance_zone_label, err);
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "replica.jobs");
+    }
+    rc = appliance_open_provider(a, err);
     if (rc != 0) {
         return rc;
     }
@@ -173,6 +177,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
+        .policy = &a->policy,
     };
     limits_from_options(a->o, &rconf.limits);
     const struct reconcile_env env = {
@@ -240,6 +245,7 @@ static void stop(struct appliance *a)
     discovery_free(&a->discovery);
     daemon_stop_proxy(&a->d);
     reconcile_free(&a->reconcile);
+    policy_done(&a->policy);
     if (a->provider != NULL) {
         a->provider->ops->free(a->provider);
     }

@@ -17,6 +17,7 @@ struct appliance {
     struct discovery *discovery;
     struct provider *provider;
     struct reconcile *reconcile;
+    struct policy policy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */

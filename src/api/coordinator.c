@@ -9,10 +9,10 @@
 #include "net/listener.h"
 #include "shard/http_config.h"
 
-#define API_GRACE_MS   3000
-#define VIEW_AGE_MS    300
-#define SHARD_CALLS    64
-#define PROBE_THREADS  2
+#define API_GRACE_MS  3000
+#define VIEW_AGE_MS   300
+#define SHARD_CALLS   64
+#define PROBE_THREADS 2
 
 static const struct logctx LOG = {NULL, "component", "coordinator"};
 
@@ -250,7 +250,11 @@ static int start_api(struct coordinator *c, struct errctx *err)
 
 static int start_balancer(struct coordinator *c, struct errctx *err)
 {
-    int rc = coordinator_choose_provider(c, err);
+    int rc = policy_init(&c->policy, c->o->replica_jobs.items, c->o->replica_jobs.len, c->o->balance_zone_label, err);
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "replica.jobs");
+    }
+    rc = coordinator_choose_provider(c, err);
     if (rc != 0) {
         return rc;
     }
@@ -265,6 +269,8 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
         .vanish_grace_ms = c->o->target_grace_ms,
         .dry_run = c->o->dry_run,
         .shards_own = true,
+        .independent = c->o->replica_mode == REPLICA_MODE_INDEPENDENT,
+        .policy = &c->policy,
         .epoch = c->stored_epoch,
     };
     limits_from_options(c->o, &rconf.limits);
@@ -318,8 +324,9 @@ static int start(struct coordinator *c, struct errctx *err)
     }
     if (rc == 0) {
         c->discovery = discovery_new(c->d.loop, c->d.http, &events);
-        discovery_set_calls(c->discovery, &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
-                                                                    .proxy_fallback = getenv("SCRAPE_PROXY")});
+        discovery_set_calls(c->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);
@@ -336,6 +343,7 @@ static void stop(struct coordinator *c)
     discovery_free(&c->discovery);
     daemon_stop_proxy(&c->d);
     reconcile_free(&c->reconcile);
+    policy_done(&c->policy);
     remote_lanes_free(&c->lanes);
     if (c->provider != NULL) {
         c->provider->ops->free(c->provider);

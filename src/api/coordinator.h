@@ -5,8 +5,8 @@
 
 #include "base/options.h"
 
-/* Runs until SIGTERM or SIGINT; the shards go on as they are. Returns the exit status: 0 after an orderly end, 1 when it
- * could not start (the cause is logged). */
+/* Runs until SIGTERM or SIGINT; the shards go on as they are. Returns the exit status: 0 after an orderly end, 1 when
+ * it could not start (the cause is logged). */
 int coordinator_run(const struct options *o);
 
 #endif

@@ -19,6 +19,7 @@ struct coordinator {
     struct remote_lanes *lanes;
     struct http_profile *profile; /* of calls to shards and to the shard service; NULL = plain */
     struct reconcile *reconcile;
+    struct policy policy;
     struct proxy_table *table; /* for probes: jobs and their clients, no targets */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */

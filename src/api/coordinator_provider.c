@@ -63,7 +63,8 @@ static int choose_k8s(struct coordinator *c, struct errctx *err)
     const char *namespace = c->o->shard_namespace[0] != '\0' ? c->o->shard_namespace : k8s_client_namespace(client);
     if (namespace[0] == '\0') {
         k8s_client_unref(client);
-        return errctx_set(err, ERR_INVALID, "shard.namespace: expected the namespace of the StatefulSets, as the kubeconfig names none");
+        return errctx_set(err, ERR_INVALID,
+                          "shard.namespace: expected the namespace of the StatefulSets, as the kubeconfig names none");
     }
     identity(who, sizeof(who), &instance);
     const struct lease_conf lease = {.namespace = namespace, .name = c->o->coordinator_lease_name, .identity = who};

@@ -9,6 +9,7 @@ void limits_from_options(const struct options *o, struct plan_limits *ret)
     ret->low = o->balance_low_mark;
     ret->high = o->balance_high_mark;
     ret->even_out_threshold = o->balance_even_out;
+    ret->zone_imbalance = o->balance_zone_imbalance;
     ret->moves_per_round = (uint32_t)o->move_budget;
     ret->move_scrapes = (uint32_t)o->move_scrapes;
     ret->move_cool_down_ms = o->move_cool_down_ms;

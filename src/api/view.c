@@ -142,7 +142,7 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
                 .replica = r->shard->replica,
                 .prometheus_url = text(v->arena, r->shard->prometheus_url),
                 .error = text(v->arena, ready ? info->error : r->provider_error),
-                .group = groups[i].id,
+                .group = r->shard->group,
                 .health = ready ? info->health : r->provider_health,
                 .info = *info,
                 .load_series = groups[i].load_series,

@@ -21,6 +21,32 @@ void groups_done(struct groups *g)
         group_done(x);
     }
     vec_done(&g->items);
+    vec_done(&g->replicas);
+}
+
+static uint32_t base_of(struct groups *g, const char *replica)
+{
+    if (!g->independent) {
+        return 0;
+    }
+    for (size_t i = 0; i < g->replicas.len; i++) {
+        if (g->replicas.items[i] == replica) {
+            return (uint32_t)i * GROUPS_STRIDE;
+        }
+    }
+    *vec_push(&g->replicas) = replica;
+    return (uint32_t)(g->replicas.len - 1) * GROUPS_STRIDE;
+}
+
+void groups_range(const struct groups *g, size_t replica, size_t *ret_first, size_t *ret_count)
+{
+    size_t first = 0, count = 0;
+    vec_foreach(x, &g->items) {
+        first += x->id / GROUPS_STRIDE < replica;
+        count += x->id / GROUPS_STRIDE == replica;
+    }
+    *ret_first = first;
+    *ret_count = count;
 }
 
 static size_t group_position(const struct groups *g, uint32_t id)
@@ -68,11 +94,11 @@ static struct reconcile_shard *find_replica(struct reconcile_group *g, const cha
     return NULL;
 }
 
-static const struct provider_shard *find_listed(const struct provider_shard *list, size_t count, const char *id,
-                                                unsigned group)
+static const struct provider_shard *find_listed(struct groups *g, const struct provider_shard *list, size_t count,
+                                                const char *id, uint32_t group)
 {
     for (size_t i = 0; i < count; i++) {
-        if (list[i].id == id && list[i].group == group) {
+        if (list[i].id == id && base_of(g, list[i].replica) + list[i].group == group) {
             return &list[i];
         }
     }
@@ -81,7 +107,7 @@ static const struct provider_shard *find_listed(const struct provider_shard *lis
 
 static bool take_listed(struct groups *g, const struct groups_env *env, const struct provider_shard *ps)
 {
-    struct reconcile_group *group = groups_get(g, ps->group);
+    struct reconcile_group *group = groups_get(g, base_of(g, ps->replica) + ps->group);
     struct reconcile_shard *r = find_replica(group, ps->id);
     bool added = false;
     if (r == NULL) {
@@ -108,13 +134,13 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
     return changed;
 }
 
-static bool drop_unlisted(struct reconcile_group *group, const struct groups_env *env,
+static bool drop_unlisted(struct groups *g, struct reconcile_group *group, const struct groups_env *env,
                           const struct provider_shard *list, size_t count)
 {
     bool changed = false;
     for (size_t i = 0; i < group->replicas.len;) {
         struct shard *s = group->replicas.items[i].shard;
-        if (find_listed(list, count, s->id, group->id) != NULL) {
+        if (find_listed(g, list, count, s->id, group->id) != NULL) {
             i++;
             continue;
         }
@@ -133,7 +159,7 @@ bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(vo
     bool changed = false;
     const struct provider_shard *list = env->provider->ops->list(env->provider, &count);
     vec_foreach(group, &g->items) {
-        changed |= drop_unlisted(group, env, list, count);
+        changed |= drop_unlisted(g, group, env, list, count);
     }
     for (size_t i = 0; i < count; i++) {
         changed |= take_listed(g, env, &list[i]);

@@ -1,5 +1,6 @@
-/* A Lease as the lock that gates acting: see lock.h and k8s/lease.h. Letting go because a shard has seen a larger epoch gives the Lease
- * back and competes anew: whoever is newer has it, or we take it again with a number that the balancer raises above what was seen. */
+/* A Lease as the lock that gates acting: see lock.h and k8s/lease.h. Letting go because a shard has seen a larger epoch
+ * gives the Lease back and competes anew: whoever is newer has it, or we take it again with a number that the balancer
+ * raises above what was seen. */
 #include "balancer/lock_lease.h"
 #include "base/mem.h"
 

@@ -1,5 +1,5 @@
-/* Who scrapes what, learnt from the shards themselves: a balancer that kept nothing of its own, or was not the acting one
- * until now, takes over what it finds. */
+/* Who scrapes what, learnt from the shards themselves: a balancer that kept nothing of its own, or was not the acting
+ * one until now, takes over what it finds. */
 #ifndef KVASS_BALANCER_REBUILD_H
 #define KVASS_BALANCER_REBUILD_H
 

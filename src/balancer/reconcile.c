@@ -14,7 +14,6 @@
 
 const struct logctx RECONCILE_LOG = {NULL, "component", "balancer"};
 
-
 static void export_ledger(const struct reconcile *r)
 {
     uint64_t sum = 0;
@@ -49,45 +48,77 @@ static void drop_over_limit(struct reconcile *r, int64_t now_ms)
 }
 
 /* A platform that cannot scale has what it has: then that is the most, and no reason to say otherwise. */
-static struct plan_limits limits_now(const struct reconcile *r)
+static struct plan_limits limits_now(const struct reconcile *r, unsigned desired)
 {
     struct plan_limits l = r->conf.limits;
     if (r->env.provider->is_fixed) {
-        l.min_groups = l.max_groups = r->env.provider->ops->desired(r->env.provider);
+        l.min_groups = l.max_groups = desired;
         l.max_idle_ms = 0;
     }
     return l;
 }
 
-static void plan_and_apply(struct reconcile *r, int64_t now_ms)
+/* Of one replica of a fixed platform, what is listed of it. */
+static unsigned desired_of(const struct reconcile *r, const struct reconcile_group *groups, size_t count)
+{
+    if (r->conf.independent && r->env.provider->is_fixed) {
+        return count > 0 ? groups[count - 1].id % GROUPS_STRIDE + 1 : 0;
+    }
+    return r->env.provider->ops->desired(r->env.provider);
+}
+
+static void plan_replica(struct reconcile *r, size_t replica, bool is_first, int64_t now_ms, bool *changed)
 {
     struct arena *arena = arena_new();
     struct plan_input in;
     struct registry_entry **entries;
+    size_t first, count;
+    groups_range(&r->groups, replica, &first, &count);
+    struct reconcile_group *groups = r->groups.items.items + first;
+    unsigned desired = desired_of(r, groups, count);
     const struct snapshot_source src = {
         .registry = &r->registry,
         .explore = r->explore,
-        .groups = r->groups.items.items,
-        .group_count = r->groups.items.len,
-        .limits = limits_now(r),
+        .groups = groups,
+        .group_count = count,
+        .group_base = (uint32_t)replica * GROUPS_STRIDE,
+        .policy = r->conf.policy,
+        .limits = limits_now(r, desired),
         .now_ms = now_ms,
         .vanish_grace_ms = r->conf.vanish_grace_ms,
-        .desired_groups = r->env.provider->ops->desired(r->env.provider),
+        .desired_groups = desired,
         .complete = reconcile_is_complete(r, now_ms),
     };
     snapshot_build(arena, &src, &in, &entries);
     struct plan *p = plan_build(&in);
-    reconcile_take_verdicts(r, &in, p, entries);
-    reconcile_take_loads(r, p, in.group_count, now_ms);
+    reconcile_take_verdicts(in.target_count, p, entries, is_first);
+    reconcile_take_loads(r, p, count, src.group_base, now_ms);
     if (!r->conf.dry_run) {
-        reconcile_apply_actions(r, p, now_ms);
+        reconcile_apply_actions(r, p, src.group_base, now_ms);
     }
-    reconcile_apply_scale(r, p);
-    if (p->action_count > 0) {
-        r->env.save(r->env.data);
-    }
+    reconcile_take_wanted(r, p, is_first);
+    *changed = *changed || p->action_count > 0;
     plan_free(&p);
     arena_free(&arena);
+}
+
+/* Mirrored replicas are one; independent ones are planned one after the other, the largest number of shards counts. */
+static void plan_and_apply(struct reconcile *r, int64_t now_ms)
+{
+    bool changed = false, is_first = true;
+    size_t replicas = r->groups.replicas.len > 0 ? r->groups.replicas.len : 1, first, count;
+    for (size_t i = 0; i < replicas; i++) {
+        groups_range(&r->groups, i, &first, &count);
+        if (count > 0 || (i + 1 == replicas && is_first)) {
+            plan_replica(r, i, is_first, now_ms, &changed);
+            is_first = false;
+        }
+    }
+    reconcile_count_ledger(r);
+    reconcile_apply_scale(r);
+    if (changed) {
+        r->env.save(r->env.data);
+    }
 }
 
 static void round_run(void *data)
@@ -144,6 +175,7 @@ struct reconcile *reconcile_new(const struct reconcile_conf *conf, const struct 
     r->env = *env;
     registry_init(&r->registry);
     r->explore = explore_new(&conf->explore);
+    r->groups.independent = conf->independent;
     reconcile_acting_init(r);
     r->round_timer = loop_timer_new(env->loop, round_run, r);
     r->probe_timer = loop_timer_new(env->loop, probe_due, r);
@@ -176,7 +208,7 @@ void reconcile_start(struct reconcile *r)
     }
     /* The first shard need not wait for the first plan: there is always one. */
     if (r->env.provider->ops->is_known(r->env.provider) && r->env.provider->ops->desired(r->env.provider) == 0 &&
-        r->conf.limits.min_groups > 0 && !r->conf.dry_run) {
+        r->conf.limits.min_groups > 0 && !r->conf.dry_run && !r->conf.shards_own) {
         r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups, "the first shards");
     }
     loop_timer_start(r->probe_timer, PROBE_TICK_MS, PROBE_TICK_MS);

@@ -5,6 +5,7 @@
 
 #include "balancer/explore.h"
 #include "balancer/lock.h"
+#include "balancer/policy.h"
 #include "balancer/registry.h"
 #include "base/loop.h"
 #include "shard/provider.h"
@@ -15,11 +16,13 @@ struct reconcile;
 struct reconcile_conf {
     struct plan_limits limits;
     struct explore_conf explore;
-    int64_t interval_ms;     /* of rounds */
-    int64_t vanish_grace_ms; /* vanished targets stay that long */
-    bool dry_run;            /* plan and log, apply nothing */
-    bool shards_own;         /* the shards remember who scrapes what: they are read before anything is decided */
-    uint64_t epoch;          /* the last one this store knows of; 0 = none */
+    int64_t interval_ms;         /* of rounds */
+    int64_t vanish_grace_ms;     /* vanished targets stay that long */
+    bool dry_run;                /* plan and log, apply nothing */
+    bool shards_own;             /* the shards remember who scrapes what: they are read before anything is decided */
+    bool independent;            /* every replica is balanced by itself; else equal ordinals carry the same targets */
+    const struct policy *policy; /* of jobs and zones; NULL = none. Outlives the round */
+    uint64_t epoch;              /* the last one this store knows of; 0 = none */
 };
 
 /* What the round needs from the daemon around it. */

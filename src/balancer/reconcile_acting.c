@@ -150,9 +150,8 @@ static void adopt_late(struct reconcile *r, int64_t now_ms)
     }
 }
 
-bool reconcile_may_act(struct reconcile *r, int64_t now_ms)
+static bool may_act(struct reconcile *r, int64_t now_ms)
 {
-    metric_set(METRIC_BALANCER_ACTING, r->acting && !r->fenced);
     if (r->fenced) {
         return false;
     }
@@ -181,6 +180,13 @@ bool reconcile_may_act(struct reconcile *r, int64_t now_ms)
     }
     adopt_late(r, now_ms);
     return true;
+}
+
+bool reconcile_may_act(struct reconcile *r, int64_t now_ms)
+{
+    bool may = may_act(r, now_ms);
+    metric_set(METRIC_BALANCER_ACTING, may);
+    return may;
 }
 
 void reconcile_fence(struct reconcile *r, const char *shard_id, const char *why)

@@ -123,42 +123,58 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, int64
     touch(r, a->to);
 }
 
-void reconcile_apply_scale(struct reconcile *r, const struct plan *p)
+void reconcile_take_wanted(struct reconcile *r, const struct plan *p, bool is_first)
 {
-    unsigned desired = r->env.provider->ops->desired(r->env.provider);
-    if (p->wanted_groups != r->wanted || r->wanted_reason == NULL ||
-        (p->wanted_reason != NULL && strcmp(p->wanted_reason, r->wanted_reason) != 0)) {
+    if (!is_first && p->wanted_groups <= r->wanted) {
+        return;
+    }
+    if (r->wanted_reason == NULL || p->wanted_reason == NULL || strcmp(p->wanted_reason, r->wanted_reason) != 0) {
         free(r->wanted_reason);
         r->wanted_reason = mem_strdup(p->wanted_reason != NULL ? p->wanted_reason : "");
     }
     r->wanted = p->wanted_groups;
-    metric_set(METRIC_BALANCER_WANTED_GROUPS, p->wanted_groups);
-    if (p->wanted_groups != desired) {
-        log_info(&RECONCILE_LOG, "scale", "from", log_num(desired), "to", log_num(p->wanted_groups), "reason", r->wanted_reason);
+}
+
+void reconcile_apply_scale(struct reconcile *r)
+{
+    unsigned desired = r->env.provider->ops->desired(r->env.provider);
+    metric_set(METRIC_BALANCER_WANTED_GROUPS, r->wanted);
+    if (r->env.provider->is_fixed) {
+        return;
+    }
+    if (r->wanted != desired) {
+        log_info(&RECONCILE_LOG, "scale", "from", log_num(desired), "to", log_num(r->wanted), "reason",
+                 r->wanted_reason);
     }
     if (!r->conf.dry_run) {
-        r->env.provider->ops->scale(r->env.provider, p->wanted_groups, r->wanted_reason);
+        r->env.provider->ops->scale(r->env.provider, r->wanted, r->wanted_reason);
     }
 }
 
-void reconcile_take_verdicts(struct reconcile *r, const struct plan_input *in, const struct plan *p,
-                          struct registry_entry **entries)
+void reconcile_take_verdicts(size_t count, const struct plan *p, struct registry_entry **entries, bool is_first)
 {
-    memcpy(r->ledger, p->ledger, sizeof(r->ledger));
-    for (size_t i = 0; i < in->target_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct registry_entry *e = entries[i];
-        e->state = p->target_states[i];
         const char *reason = p->target_reasons[i];
+        if (!is_first && (p->target_states[i] == LEDGER_ASSIGNED || e->state != LEDGER_ASSIGNED)) {
+            continue;
+        }
+        e->state = p->target_states[i];
         if (e->reason == NULL || reason == NULL || strcmp(e->reason, reason) != 0) {
             free(e->reason);
             e->reason = reason != NULL ? mem_strdup(reason) : NULL;
         }
     }
+}
+
+void reconcile_count_ledger(struct reconcile *r)
+{
+    memset(r->ledger, 0, sizeof(r->ledger));
     vec_foreach(e, &r->registry.entries) {
-        r->ledger[LEDGER_OVER_LIMIT] += (*e)->over_limit;
         if ((*e)->over_limit) {
             (*e)->state = LEDGER_OVER_LIMIT;
         }
+        r->ledger[(*e)->state]++;
     }
     vec_foreach(j, &r->registry.jobs) {
         vec_foreach(x, &(*j)->rejects) {
@@ -167,10 +183,10 @@ void reconcile_take_verdicts(struct reconcile *r, const struct plan_input *in, c
     }
 }
 
-void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t count, int64_t now_ms)
+void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t count, uint32_t base, int64_t now_ms)
 {
     for (size_t i = 0; i < count; i++) {
-        struct reconcile_group *g = groups_find(&r->groups, p->loads[i].id);
+        struct reconcile_group *g = groups_find(&r->groups, base + p->loads[i].id);
         if (g == NULL) {
             continue;
         }
@@ -185,10 +201,13 @@ void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t coun
     }
 }
 
-void reconcile_apply_actions(struct reconcile *r, const struct plan *p, int64_t now_ms)
+void reconcile_apply_actions(struct reconcile *r, const struct plan *p, uint32_t base, int64_t now_ms)
 {
     for (size_t i = 0; i < p->action_count; i++) {
-        apply_action(r, &p->actions[i], now_ms);
+        struct plan_action a = p->actions[i];
+        a.from += a.from >= 0 ? (int32_t)base : 0;
+        a.to += a.to >= 0 ? (int32_t)base : 0;
+        apply_action(r, &a, now_ms);
     }
 }
 

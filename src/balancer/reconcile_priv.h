@@ -23,18 +23,21 @@ struct reconcile {
     unsigned wanted;
     char *wanted_reason;
     uint64_t rounds;
-    bool started, kicked; /* kicked: a round is due within KICK_MS */
-    bool acting, fenced;  /* fenced: somebody with a larger epoch acts, for good unless the lock is gained anew */
+    bool started, kicked;       /* kicked: a round is due within KICK_MS */
+    bool acting, fenced;        /* fenced: somebody with a larger epoch acts, for good unless the lock is gained anew */
     uint64_t epoch, epoch_seen; /* ours; the largest any shard has told */
     char blocked[320];          /* why it does not act; "" = it does */
 };
 
 /* reconcile_apply.c */
-void reconcile_apply_actions(struct reconcile *r, const struct plan *p, int64_t now_ms);
-void reconcile_apply_scale(struct reconcile *r, const struct plan *p);
-void reconcile_take_verdicts(struct reconcile *r, const struct plan_input *in, const struct plan *p,
-                             struct registry_entry **entries);
-void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t count, int64_t now_ms);
+/* base: of the replica's group ids. is_first: of the replicas of this round; what a later one says counts when it is
+ * worse. */
+void reconcile_apply_actions(struct reconcile *r, const struct plan *p, uint32_t base, int64_t now_ms);
+void reconcile_take_verdicts(size_t count, const struct plan *p, struct registry_entry **entries, bool is_first);
+void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t count, uint32_t base, int64_t now_ms);
+void reconcile_take_wanted(struct reconcile *r, const struct plan *p, bool is_first);
+void reconcile_apply_scale(struct reconcile *r); /* tells the provider what was taken */
+void reconcile_count_ledger(struct reconcile *r);
 void reconcile_leave_all(struct reconcile *r, struct registry_entry *e, int64_t now_ms);
 void reconcile_moves_done(struct reconcile *r);
 

@@ -202,7 +202,8 @@ int cmd_get(int argc, char **argv)
     static const struct command_help HELP = {
         "kvass get shards|targets|moves|why|metrics [--server=URL] [--job=JOB] [--target=URL] [--output=table|json] "
         "[--watch]",
-        "Shows what a running kvass does, and why: without a target, why there are so many shards. A bearer token is taken from the environment variable KVASS_TOKEN."};
+        "Shows what a running kvass does, and why: without a target, why there are so many shards. A bearer token is "
+        "taken from the environment variable KVASS_TOKEN."};
     int count = args_parse(argc, argv, &HELP, specs, sizeof(specs) / sizeof(specs[0]), what, 1);
     if (count < 0) {
         return count == -2 ? 0 : EXIT_USAGE;
@@ -210,9 +211,10 @@ int cmd_get(int argc, char **argv)
     const struct noun *noun = find_noun(what[0]);
     bool as_json = strcmp(format, "json") == 0;
     if (noun == NULL || (!as_json && strcmp(format, "table") != 0)) {
-        fprintf(stderr,
-                "kvass get: expected one of shards, targets, moves, why, metrics and a format table or json\nusage: %s\n",
-                HELP.usage);
+        fprintf(
+            stderr,
+            "kvass get: expected one of shards, targets, moves, why, metrics and a format table or json\nusage: %s\n",
+            HELP.usage);
         return EXIT_USAGE;
     }
     curl_net_init();

@@ -41,8 +41,8 @@ static int run(const struct options *o)
         }
     }
     fprintf(stderr,
-            "kvass: this version runs the role appliance with --shard.type=process or systemd, and the role coordinator with "
-            "--shard.type=k8s, static or http\n");
+            "kvass: this version runs the role appliance with --shard.type=process or systemd, and the role "
+            "coordinator with --shard.type=k8s, static or http\n");
     return EXIT_USAGE;
 }
 

@@ -1,6 +1,6 @@
-/* Claims of removed shards: see claims.h. One listing at a time; deletions are sent one after another from its items. A claim is named
- * <template>-<set>-<ordinal>; the listing's selector is that of the set, so a claim of a set with a longer name is never taken for
- * ours. */
+/* Claims of removed shards: see claims.h. One listing at a time; deletions are sent one after another from its items. A
+ * claim is named <template>-<set>-<ordinal>; the listing's selector is that of the set, so a claim of a set with a
+ * longer name is never taken for ours. */
 #include "k8s/claims.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -20,7 +20,7 @@ struct claims_sweep {
     struct k8s_client *client;
     char *namespace, *set, *match_labels;
     VEC(char *) templates;
-    unsigned first, end; /* removed ordinals */
+    unsigned first, end;    /* removed ordinals */
     VEC(unsigned) with_pod; /* ordinals that still have a pod */
     VEC(struct doomed) doomed;
     size_t left; /* claims of removed ordinals that the last listing saw */
@@ -132,7 +132,8 @@ static void delete_next(struct claims_sweep *s)
     }
     const struct doomed *d = &s->doomed.items[s->doomed.len - 1];
     char body[256];
-    snprintf(body, sizeof(body), "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"%s\"}}", d->uid);
+    snprintf(body, sizeof(body),
+             "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\",\"preconditions\":{\"uid\":\"%s\"}}", d->uid);
     const struct k8s_request req = {
         .verb = K8S_DELETE,
         .resource = &K8S_CLAIMS,

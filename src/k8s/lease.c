@@ -1,8 +1,8 @@
-/* Leader election: see lease.h. One try at a time, one call of a try at a time: GET, then POST or PUT with the resourceVersion that
- * was read; the holder leaves the GET out. What others do is seen in their record only: a record that has not changed for its own
- * duration, by our monotonic clock since we first saw it, may be taken over. A renewal counts from the moment it was sent, so a slow
- * answer never stretches the time we act. The object read is written back with our fields changed, so labels and fields of others
- * stay. */
+/* Leader election: see lease.h. One try at a time, one call of a try at a time: GET, then POST or PUT with the
+ * resourceVersion that was read; the holder leaves the GET out. What others do is seen in their record only: a record
+ * that has not changed for its own duration, by our monotonic clock since we first saw it, may be taken over. A renewal
+ * counts from the moment it was sent, so a slow answer never stretches the time we act. The object read is written back
+ * with our fields changed, so labels and fields of others stay. */
 #include "k8s/lease.h"
 #include "base/log.h"
 #include "base/mem.h"

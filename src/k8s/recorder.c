@@ -41,12 +41,12 @@ static json_t *event_object(const struct recorder_event *e, const char *instance
     }
     memcpy(message, e->message, len);
     message[len] = '\0';
-    return json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:s,s:s,s:s,s:s,s:s},s:s,s:s,s:s,s:{s:s},s:s,s:s,s:i,s:s,s:s}", "apiVersion", "v1",
-                     "kind", "Event", "metadata", "name", name, "namespace", e->namespace, "involvedObject", "apiVersion",
-                     e->api_version, "kind", e->kind, "namespace", e->namespace, "name", e->name, "uid", e->uid, "reason",
-                     e->reason, "message", message, "type", e->warning ? "Warning" : "Normal", "source", "component", "kvass",
-                     "firstTimestamp", now, "lastTimestamp", now, "count", 1, "reportingComponent", "kvass",
-                     "reportingInstance", instance);
+    return json_pack("{s:s,s:s,s:{s:s,s:s},s:{s:s,s:s,s:s,s:s,s:s},s:s,s:s,s:s,s:{s:s},s:s,s:s,s:i,s:s,s:s}",
+                     "apiVersion", "v1", "kind", "Event", "metadata", "name", name, "namespace", e->namespace,
+                     "involvedObject", "apiVersion", e->api_version, "kind", e->kind, "namespace", e->namespace, "name",
+                     e->name, "uid", e->uid, "reason", e->reason, "message", message, "type",
+                     e->warning ? "Warning" : "Normal", "source", "component", "kvass", "firstTimestamp", now,
+                     "lastTimestamp", now, "count", 1, "reportingComponent", "kvass", "reportingInstance", instance);
 }
 
 void recorder_post(struct k8s_client *client, const struct recorder_event *e, const char *instance)

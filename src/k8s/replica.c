@@ -1,6 +1,6 @@
-/* StatefulSets and pods: see replica.h. Every field is optional in the JSON of the API server: an absent number is zero, an absent
- * list empty. Shards come from spec.replicas, never from the pods that a list happens to hold: a pod that is not there yet, or not
- * any more, is a shard nobody has heard of, not a shard less. */
+/* StatefulSets and pods: see replica.h. Every field is optional in the JSON of the API server: an absent number is
+ * zero, an absent list empty. Shards come from spec.replicas, never from the pods that a list happens to hold: a pod
+ * that is not there yet, or not any more, is a shard nobody has heard of, not a shard less. */
 #include "k8s/replica.h"
 #include "base/bytes.h"
 #include "base/intern.h"
@@ -257,7 +257,8 @@ static void describe(const struct replica_pod *pod, const struct replica_conf *c
         snprintf(s->error, sizeof(s->error), "the pod does not run%s%.100s", pod->trouble[0] != '\0' ? ": " : "",
                  pod->trouble);
     } else {
-        /* Running: whether it is of use is what its sidecar says, which answers while Prometheus still replays its WAL. */
+        /* Running: whether it is of use is what its sidecar says, which answers while Prometheus still replays its WAL.
+         */
         s->health = SHARD_HEALTH_READY;
     }
 }

@@ -1,4 +1,5 @@
-/* A StatefulSet and its pods as the provider sees them: what the API server's JSON says, and which shards follow from it. Pure. */
+/* A StatefulSet and its pods as the provider sees them: what the API server's JSON says, and which shards follow from
+ * it. Pure. */
 #ifndef KVASS_K8S_REPLICA_H
 #define KVASS_K8S_REPLICA_H
 
@@ -13,7 +14,8 @@
 struct replica_pod {
     char name[REPLICA_NAME_MAX], uid[REPLICA_WORD_MAX], owner_uid[REPLICA_WORD_MAX];
     char ip[REPLICA_WORD_MAX];      /* "" until it has one */
-    char trouble[REPLICA_WORD_MAX]; /* why it does not run: "CrashLoopBackOff", "Unschedulable", ...; "" when nothing is said */
+    char trouble[REPLICA_WORD_MAX]; /* why it does not run: "CrashLoopBackOff", "Unschedulable", ...; "" when nothing is
+                                       said */
     unsigned ordinal;               /* from the name; meaningless when has_ordinal is false */
     bool has_ordinal, running, terminating;
 };
@@ -36,13 +38,15 @@ struct replica {
 /* What the two need of an object. */
 extern const char REPLICA_SET_SCHEMA[], REPLICA_POD_SCHEMA[];
 
-/* ERR_INVALID when object is no StatefulSet of use: without name, uid, selector, or with more shards than REPLICA_SHARDS_MAX. */
+/* ERR_INVALID when object is no StatefulSet of use: without name, uid, selector, or with more shards than
+ * REPLICA_SHARDS_MAX. */
 int replica_read(const struct k8s_object *object, struct replica *ret, struct errctx *err) MUST_CHECK;
 void replica_done(struct replica *r);
 
-/* set: name of the StatefulSet the pod may belong to, for the ordinal; ownership is owner_uid's business (two sets may share labels).
- * ERR_INVALID without name or uid. */
-int replica_pod_read(const struct k8s_object *object, const char *set, struct replica_pod *ret, struct errctx *err) MUST_CHECK;
+/* set: name of the StatefulSet the pod may belong to, for the ordinal; ownership is owner_uid's business (two sets may
+ * share labels). ERR_INVALID without name or uid. */
+int replica_pod_read(const struct k8s_object *object, const char *set, struct replica_pod *ret,
+                     struct errctx *err) MUST_CHECK;
 
 /* What replica_shards adds to each shard: ports and limits. */
 struct replica_conf {
@@ -54,10 +58,9 @@ struct replica_shards {
     VEC(struct provider_shard) items;
 };
 
-/* Appends the shards of one replica: exactly the ordinals its spec names, in order, found or not. A shard whose pod is missing,
- * pending or going is UNREACHABLE with the reason: it may still own targets. Without an
- * address api_url is NULL. Strings are interned; addresses too, their number
- * is that of the pod network. */
+/* Appends the shards of one replica: exactly the ordinals its spec names, in order, found or not. A shard whose pod is
+ * missing, pending or going is UNREACHABLE with the reason: it may still own targets. Without an address api_url is
+ * NULL. Strings are interned; addresses too, their number is that of the pod network. */
 void replica_shards(const struct replica *r, const struct replica_pod *const *pods, size_t pod_count,
                     const struct replica_conf *conf, struct replica_shards *out);
 

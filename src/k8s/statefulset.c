@@ -1,6 +1,6 @@
-/* StatefulSets as shards: see statefulset.h. The number of shards is what the specs say, so a pod that is missing is a shard nobody
- * hears of, not a shard less. A scale is a merge patch with the resourceVersion of the set as it was seen: whoever changed the set in
- * between makes the patch fail, and the next round decides anew on what is true then. */
+/* StatefulSets as shards: see statefulset.h. The number of shards is what the specs say, so a pod that is missing is a
+ * shard nobody hears of, not a shard less. A scale is a merge patch with the resourceVersion of the set as it was seen:
+ * whoever changed the set in between makes the patch fail, and the next round decides anew on what is true then. */
 #include "k8s/statefulset.h"
 #include "base/intern.h"
 #include "base/log.h"
@@ -376,8 +376,7 @@ static const struct provider_shard *list(struct provider *p, size_t *ret_count)
     vec_clear(&s->listed.items);
     vec_foreach(m, &s->members) {
         if (!(*m)->replica.terminating) {
-            replica_shards(&(*m)->replica, pods_of(*m), (*m)->pods.len,
-                           &s->conf.shard, &s->listed);
+            replica_shards(&(*m)->replica, pods_of(*m), (*m)->pods.len, &s->conf.shard, &s->listed);
         }
     }
     *ret_count = s->listed.items.len;
@@ -453,7 +452,8 @@ static const struct provider_ops OPS = {
     .free = provider_free_,
 };
 
-struct provider *statefulset_provider_new(struct loop *loop, struct k8s_client *client, const struct statefulset_conf *conf)
+struct provider *statefulset_provider_new(struct loop *loop, struct k8s_client *client,
+                                          const struct statefulset_conf *conf)
 {
     struct statefulsets *s = mem_calloc(1, sizeof(*s));
     s->base.ops = &OPS;

@@ -1,6 +1,6 @@
-/* The provider of Kubernetes: each StatefulSet that the selector finds is a replica, its pods by owner and ordinal are the shards.
- * What exists comes from watches; the number is set through the scale subresource, only against the version that was seen, only while
- * conf.may_act says so. */
+/* The provider of Kubernetes: each StatefulSet that the selector finds is a replica, its pods by owner and ordinal are
+ * the shards. What exists comes from watches; the number is set through the scale subresource, only against the version
+ * that was seen, only while conf.may_act says so. */
 #ifndef KVASS_K8S_STATEFULSET_H
 #define KVASS_K8S_STATEFULSET_H
 
@@ -20,6 +20,7 @@ struct statefulset_conf {
 };
 
 /* Begins to watch at once. conf is copied, its strings too; the client is referenced. */
-struct provider *statefulset_provider_new(struct loop *loop, struct k8s_client *client, const struct statefulset_conf *conf);
+struct provider *statefulset_provider_new(struct loop *loop, struct k8s_client *client,
+                                          const struct statefulset_conf *conf);
 
 #endif

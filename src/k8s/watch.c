@@ -24,15 +24,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_BASE_MS     800
-#define BACKOFF_CAP_MS      30000
-#define SHORT_WATCH_MS      1000   /* one that ends sooner without an event has failed */
-#define GOOD_WATCH_MS       5000   /* one that lived this long, or brought something, ends the counting of failures */
-#define WATCH_MIN_S         300    /* timeoutSeconds: this, and up to as much again */
-#define WATCH_EXTRA_MS      30000  /* given to the server to end a watch by itself */
+#define BACKOFF_BASE_MS      800
+#define BACKOFF_CAP_MS       30000
+#define SHORT_WATCH_MS       1000  /* one that ends sooner without an event has failed */
+#define GOOD_WATCH_MS        5000  /* one that lived this long, or brought something, ends the counting of failures */
+#define WATCH_MIN_S          300   /* timeoutSeconds: this, and up to as much again */
+#define WATCH_EXTRA_MS       30000 /* given to the server to end a watch by itself */
 #define STREAMED_PATIENCE_MS 60000 /* without an event of a streamed list */
-#define RELIST_AFTER        3      /* failures of watches in a row */
-#define ERROR_LOG_MS        60000
+#define RELIST_AFTER         3     /* failures of watches in a row */
+#define ERROR_LOG_MS         60000
 
 enum phase { PHASE_WAITING, PHASE_LISTING, PHASE_STREAMED, PHASE_WATCHING };
 enum next { NEXT_LIST, NEXT_WATCH };
@@ -86,8 +86,7 @@ static bool entry_equal(const void *entry, const void *key)
 {
     const struct entry *e = entry;
     const struct object_key *k = key;
-    return view_equal(k8s_object_name(e->object), k->name) &&
-           view_equal(k8s_object_namespace(e->object), k->namespace);
+    return view_equal(k8s_object_name(e->object), k->name) && view_equal(k8s_object_namespace(e->object), k->namespace);
 }
 
 static uint64_t key_hash(struct object_key k)

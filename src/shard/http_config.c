@@ -1,5 +1,5 @@
-/* Client settings from a file of their own: see http_config.h. What the keys mean is configgen's knowledge; here is only
- * the file around them. */
+/* Client settings from a file of their own: see http_config.h. What the keys mean is configgen's knowledge; here is
+ * only the file around them. */
 #include "shard/http_config.h"
 #include "base/files.h"
 #include "configgen/promconf.h"
@@ -10,9 +10,18 @@
 
 static int check_keys(const char *path, const struct yaml_node *root, struct errctx *err)
 {
-    static const char *const KEYS[] = {"basic_auth",       "authorization",        "bearer_token", "bearer_token_file",
-                                       "oauth2",           "tls_config",           "proxy_url",    "no_proxy",
-                                       "follow_redirects", "proxy_connect_header", "enable_http2", "http_headers",
+    static const char *const KEYS[] = {"basic_auth",
+                                       "authorization",
+                                       "bearer_token",
+                                       "bearer_token_file",
+                                       "oauth2",
+                                       "tls_config",
+                                       "proxy_url",
+                                       "no_proxy",
+                                       "follow_redirects",
+                                       "proxy_connect_header",
+                                       "enable_http2",
+                                       "http_headers",
                                        "proxy_from_environment"};
     if (root == NULL || root->kind != YAML_MAPPING) {
         return errctx_set(err, ERR_INVALID, "%s: expected a mapping with the keys of a Prometheus HTTP client", path);

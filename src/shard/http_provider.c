@@ -28,8 +28,8 @@ struct http_provider {
     struct http_call *call;
     bool is_put, is_known;
     struct provider_list list;
-    unsigned desired;         /* as the service says */
-    int64_t asked;            /* the number of the last scale; -1 = none */
+    unsigned desired; /* as the service says */
+    int64_t asked;    /* the number of the last scale; -1 = none */
     char *reason;
     struct log_limit failures;
 };

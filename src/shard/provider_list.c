@@ -24,9 +24,8 @@ static bool is_http_url(const char *url)
            (strncmp(url, "https://", 8) == 0 && url[8] != '\0' && url[8] != '/');
 }
 
-int provider_list_add(struct provider_list *l, const char *id, const char *replica, unsigned group,
-                      const char *api_url, const char *prometheus_url, struct provider_shard **ret,
-                      struct errctx *err)
+int provider_list_add(struct provider_list *l, const char *id, const char *replica, unsigned group, const char *api_url,
+                      const char *prometheus_url, struct provider_shard **ret, struct errctx *err)
 {
     if (l->items.len == PROVIDER_SHARDS_MAX) {
         return errctx_set(err, ERR_LIMIT, "more than %d shards", PROVIDER_SHARDS_MAX);

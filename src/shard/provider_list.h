@@ -1,5 +1,5 @@
-/* The list of a provider whose shards are named by somebody else (a file, a service): checked, sorted, and compared with
- * the one before, so that a shard keeps its group when others come and go. Private to the providers. */
+/* The list of a provider whose shards are named by somebody else (a file, a service): checked, sorted, and compared
+ * with the one before, so that a shard keeps its group when others come and go. Private to the providers. */
 #ifndef KVASS_SHARD_PROVIDER_LIST_H
 #define KVASS_SHARD_PROVIDER_LIST_H
 
@@ -16,9 +16,8 @@ struct provider_list {
 /* Adds one, health READY; texts are interned, the URL loses its trailing slashes. group PROVIDER_GROUP_NONE: chosen by
  * provider_list_finish. prometheus_url NULL: the sidecar hands what is not its own to Prometheus, so it is api_url.
  * ERR_INVALID: no id, no http:// or https:// URL, a URL or, within the replica, an id that is there already. */
-int provider_list_add(struct provider_list *l, const char *id, const char *replica, unsigned group,
-                      const char *api_url, const char *prometheus_url, struct provider_shard **ret,
-                      struct errctx *err) MUST_CHECK;
+int provider_list_add(struct provider_list *l, const char *id, const char *replica, unsigned group, const char *api_url,
+                      const char *prometheus_url, struct provider_shard **ret, struct errctx *err) MUST_CHECK;
 
 /* Gives groups and sorts by (replica, group). With one replica a shard keeps the group it has in `before` (NULL =
  * none), a new one takes its position or the lowest that is free; with several, which are paired by position, always

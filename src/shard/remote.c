@@ -1,9 +1,9 @@
 /* A remote shard: see remote.h. Here is what it is wished to hold and what it holds, in one table by hash; calls are in
  * remote_calls.c. The table is compact, a coordinator has one for every target: a full struct target_status is made
  * when somebody asks. It must never tell a status that is older than the wish it would prove. */
-#include "shard/remote_priv.h"
 #include "base/timebase.h"
 #include "model/wire.h"
+#include "shard/remote_priv.h"
 
 #include <stdio.h>
 
@@ -88,14 +88,15 @@ static void entry_remove(struct remote_shard *s, struct remote_entry *e)
 
 #define each_entry(s, e)                                                                                               \
     for (size_t it_ = 0, more_ = 1; more_ != 0; more_ = 0)                                                             \
-        for (struct remote_entry *head_; (head_ = hashmap_next(&(s)->entries, &it_)) != NULL;)                         \
+        for (struct remote_entry * head_; (head_ = hashmap_next(&(s)->entries, &it_)) != NULL;)                        \
             for (struct remote_entry *e = head_; e != NULL; e = e->same)
 
 void remote_drop_unused(struct remote_shard *s)
 {
     vec_clear(&s->doomed);
     s->unknown = 0;
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         if (!e->is_wished && !e->is_held) {
             *vec_push(&s->doomed) = e;
         }
@@ -112,7 +113,8 @@ void remote_resolve(struct remote_shard *s)
         return;
     }
     vec_clear(&s->doomed);
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         if (e->is_held && e->target == NULL) {
             *vec_push(&s->doomed) = e;
         }
@@ -153,7 +155,8 @@ static void remote_set_config(struct shard *base, struct promconf *conf, uint64_
 
 static bool wish_is_held(const struct remote_shard *s)
 {
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         bool is_held = e->is_held && e->held_state != ASSIGNMENT_LEAVING;
         if (e->is_wished != is_held || (is_held && e->wish_state != e->held_state)) {
             return false;
@@ -183,17 +186,19 @@ static void wish_one(struct remote_shard *s, const struct assignment *a, uint64_
     e->since_ms = a->since_ms;
 }
 
-static void remote_set_assignment(struct shard *base, const struct assignment *items, size_t count,
-                                  uint64_t generation, uint64_t epoch)
+static void remote_set_assignment(struct shard *base, const struct assignment *items, size_t count, uint64_t generation,
+                                  uint64_t epoch)
 {
     struct remote_shard *s = remote_of(base);
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         e->is_wished = false;
     }
     for (size_t i = 0; i < count; i++) {
         wish_one(s, &items[i], generation);
     }
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         e->since_generation = e->is_wished ? e->since_generation : 0;
         e->is_dropped = !e->is_wished;
     }
@@ -217,7 +222,8 @@ static void remote_drop_wish(struct shard *base)
     if (s->step == REMOTE_STEP_CONFIG || s->step == REMOTE_STEP_ASSIGN || s->step == REMOTE_STEP_STOP) {
         remote_calls_cancel(s);
     }
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         e->is_wished = false;
         e->since_generation = 0;
     }
@@ -235,7 +241,8 @@ static const struct assignment *remote_assignment(struct shard *base, size_t *re
     struct remote_shard *s = remote_of(base);
     remote_resolve(s);
     vec_clear(&s->view);
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         if (e->is_held && e->target != NULL) {
             *vec_push(&s->view) = (struct assignment){e->target, e->held_state, e->since_ms};
         }
@@ -293,7 +300,8 @@ static void remote_free(struct shard *base)
     remote_calls_cancel(s);
     loop_timer_free(&s->timer);
     vec_clear(&s->doomed);
-    each_entry(s, e) {
+    each_entry(s, e)
+    {
         *vec_push(&s->doomed) = e;
     }
     vec_foreach(e, &s->doomed) {

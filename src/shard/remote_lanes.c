@@ -1,5 +1,5 @@
-/* Lanes for calls to remote shards: see remote_lanes.h. Two queues in order of asking; a suspect takes a lane only while
- * fewer than its share are taken by suspects. It must never run a callback while a queue is being changed. */
+/* Lanes for calls to remote shards: see remote_lanes.h. Two queues in order of asking; a suspect takes a lane only
+ * while fewer than its share are taken by suspects. It must never run a callback while a queue is being changed. */
 #include "shard/remote_lanes.h"
 #include "base/invariant.h"
 #include "base/mem.h"

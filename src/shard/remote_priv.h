@@ -15,7 +15,7 @@
  * hashes only. */
 struct remote_entry {
     struct remote_entry *same;
-    struct target *target; /* NULL: only its hash is known */
+    struct target *target;           /* NULL: only its hash is known */
     uint64_t hash, since_generation; /* wished since; a status of an older assignment proves nothing */
     uint64_t series, scraped;
     int64_t since_ms, last_scrape_ms, duration_us;
@@ -52,7 +52,7 @@ struct remote_shard {
     struct loop_timer *timer;
     struct remote_ticket ticket;
     struct http_call *call;
-    bool is_answering; /* an answer is being taken: what that brings about must not start the next call */
+    bool is_answering;            /* an answer is being taken: what that brings about must not start the next call */
     enum remote_step step, chain; /* of the call under way; what the reading goes on with */
 
     struct hashmap entries; /* struct remote_entry by hash */
@@ -61,8 +61,8 @@ struct remote_shard {
     struct target_status scratch;
     size_t unknown; /* held, target not known */
 
-    bool is_read;           /* one reading was complete */
-    bool has_wish;          /* a set_assignment since the start or the last drop_wish */
+    bool is_read;  /* one reading was complete */
+    bool has_wish; /* a set_assignment since the start or the last drop_wish */
     uint64_t wish_generation, pushed_generation, acked_generation, status_generation, epoch;
     struct remote_push assign, config, stop;
     unsigned mismatches; /* readings in a row that did not show what was acknowledged */

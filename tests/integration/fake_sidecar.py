@@ -110,7 +110,7 @@ class FakeSidecar:
             if self.file_mode:
                 return 400, {"status": "error", "errorType": "bad_data", "error": "config.file is set"}
             self.pushes.append(("config", time.monotonic()))
-            self.config, self.config_hash = data["rawContent"], str(int(self.config_hash) + 17)
+            self.config, self.config_hash = data["rawContent"], str(int(self.config_hash or 0) + 17)
             self.config_generation = data.get("generation", 0)
             return ok()
         self.pushes.append(("targets", time.monotonic()))

@@ -1,7 +1,7 @@
 /* StatefulSets and pods of the API server, read and turned into shards. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -45,8 +45,8 @@ static int read_set(const char *text, struct replica *r, struct errctx *err)
     "\"selector\":{\"matchLabels\":{\"app\":\"p\"}}}}"
 
 #define POD(name, uid, owner, rest)                                                                                    \
-    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid "\",\"ownerReferences\":[{\"uid\":\"other\"},{\"uid\":\""    \
-    owner "\",\"controller\":true}]" rest "}"
+    "{\"metadata\":{\"name\":\"" name "\",\"uid\":\"" uid                                                              \
+    "\",\"ownerReferences\":[{\"uid\":\"other\"},{\"uid\":\"" owner "\",\"controller\":true}]" rest "}"
 
 static struct replica_pod read_pod(const char *set, const char *text)
 {
@@ -132,10 +132,12 @@ static void test_shards_follow_the_spec(void **state)
         read_pod("prom", POD("prom-3", "p3", "u1", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"fd00::3\"}")),
         read_pod("prom", POD("prom-0", "p0", "u1", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\"}")),
         read_pod("prom", POD("prom-1", "q1", "u2", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.9\"}")),
-        read_pod("prom", POD("prom-2", "p2", "u1", ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},\"status\":"
-                                                   "{\"phase\":\"Running\",\"podIP\":\"10.0.0.2\"}")),
-        read_pod("prom", POD("prom-4", "p4", "u1", "},\"status\":{\"phase\":\"Pending\",\"conditions\":[{\"type\":"
-                                                   "\"PodScheduled\",\"status\":\"False\",\"reason\":\"Unschedulable\"}]}")),
+        read_pod("prom", POD("prom-2", "p2", "u1",
+                             ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"},\"status\":"
+                             "{\"phase\":\"Running\",\"podIP\":\"10.0.0.2\"}")),
+        read_pod("prom", POD("prom-4", "p4", "u1",
+                             "},\"status\":{\"phase\":\"Pending\",\"conditions\":[{\"type\":"
+                             "\"PodScheduled\",\"status\":\"False\",\"reason\":\"Unschedulable\"}]}")),
         read_pod("prom", POD("prom-7", "p7", "u1", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.7\"}")),
     };
     const struct replica_pod *list[6];
@@ -194,7 +196,8 @@ static void test_numbers_and_start(void **state)
 static void test_hostile_pods(void **state)
 {
     (void)state;
-    struct replica_pod p = read_pod("p", POD("p-0", "x", "u", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"evil/@10.0.0.1\"}"));
+    struct replica_pod p =
+        read_pod("p", POD("p-0", "x", "u", "},\"status\":{\"phase\":\"Running\",\"podIP\":\"evil/@10.0.0.1\"}"));
     assert_string_equal(p.ip, "");
     p = read_pod("p", "{\"metadata\":{\"name\":\"p-0\",\"uid\":\"x\",\"ownerReferences\":7},\"status\":[]}");
     assert_string_equal(p.owner_uid, "");
@@ -204,9 +207,9 @@ static void test_hostile_pods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_set_is_read),          cmocka_unit_test(test_sets_that_are_refused),
-        cmocka_unit_test(test_ordinals),               cmocka_unit_test(test_shards_follow_the_spec),
-        cmocka_unit_test(test_numbers_and_start),      cmocka_unit_test(test_hostile_pods),
+        cmocka_unit_test(test_a_set_is_read),     cmocka_unit_test(test_sets_that_are_refused),
+        cmocka_unit_test(test_ordinals),          cmocka_unit_test(test_shards_follow_the_spec),
+        cmocka_unit_test(test_numbers_and_start), cmocka_unit_test(test_hostile_pods),
     };
     texts = k8s_texts_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
