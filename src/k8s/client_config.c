@@ -46,7 +46,8 @@ int k8s_client_in_cluster(struct loop *loop, struct http_client *http, const cha
     folder = folder != NULL && folder[0] != '\0' ? folder : K8S_ACCOUNT_FOLDER;
     if (host == NULL || host[0] == '\0' || port == NULL || port[0] == '\0') {
         return errctx_set(err, ERR_NOT_FOUND,
-                          "not in a Kubernetes cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set");
+                          "not in a Kubernetes cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not "
+                          "set");
     }
     struct arena *arena = arena_new();
     int rc = read_small(arena, folder, "token", &token, err);

@@ -162,7 +162,8 @@ static int take_byte(struct json_split *s, char c, int (*on_piece)(void *data, s
         if (s->mode == JSON_SPLIT_ITEMS && (c == ',' || c == ']')) {
             return c == ',' ? 0 : close_bracket(s, c, on_piece, data, err);
         }
-        return errctx_set(err, ERR_PARSE, "expected an object, not what begins with '%c'", c >= ' ' && c <= '~' ? c : '?');
+        return errctx_set(err, ERR_PARSE, "expected an object, not what begins with '%c'",
+                          c >= ' ' && c <= '~' ? c : '?');
     }
     if (s->mode == JSON_SPLIT_ITEMS && s->depth == 0 && c != '{') {
         return errctx_set(err, ERR_PARSE, "expected a list, which begins with '{'");

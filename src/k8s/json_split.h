@@ -1,6 +1,6 @@
-/* Cuts a stream of JSON into pieces that are parsed one by one: the events of a watch (objects behind each other), or the
- * items of a list (objects in the top-level array "items"). Bytes may come in any portions. Only braces, brackets and
- * strings are looked at; whether a piece is JSON is for its parser to say. */
+/* Cuts a stream of JSON into pieces that are parsed one by one: the events of a watch (objects behind each other), or
+ * the items of a list (objects in the top-level array "items"). Bytes may come in any portions. Only braces, brackets
+ * and strings are looked at; whether a piece is JSON is for its parser to say. */
 #ifndef KVASS_K8S_JSON_SPLIT_H
 #define KVASS_K8S_JSON_SPLIT_H
 

@@ -48,8 +48,16 @@ void sd_client_put(struct k8s_client *c);
 
 struct sd_scope; /* a namespace of an item, or all of them */
 
-enum sd_kind { SD_KIND_MAIN, SD_KIND_POD, SD_KIND_SERVICE, SD_KIND_NODE, SD_KIND_NAMESPACE, SD_KIND_REPLICASET, SD_KIND_JOB,
-    SD_KIND_COUNT };
+enum sd_kind {
+    SD_KIND_MAIN,
+    SD_KIND_POD,
+    SD_KIND_SERVICE,
+    SD_KIND_NODE,
+    SD_KIND_NAMESPACE,
+    SD_KIND_REPLICASET,
+    SD_KIND_JOB,
+    SD_KIND_COUNT,
+};
 
 struct sd_build {
     const struct sd_config *conf;
@@ -68,8 +76,8 @@ uint64_t sd_related(enum sd_kind kind, struct view namespace, struct view name);
 
 /* --- label sets (sd_labels.c) */
 
-void sd_add(struct sd_build *b, const char *name, struct view value);          /* name: literal, with __meta_kubernetes_ */
-void sd_add_text(struct sd_build *b, const char *name, const char *value);     /* value: literal */
+void sd_add(struct sd_build *b, const char *name, struct view value); /* name: literal, whole */
+void sd_add_text(struct sd_build *b, const char *name, const char *value); /* value: literal */
 void sd_add_mapped(struct sd_build *b, const char *prefix, struct view key, struct view value); /* key is sanitized */
 /* Labels and annotations of an object and, with_name, its name, as __meta_kubernetes_<kind>_... */
 void sd_add_meta(struct sd_build *b, const char *kind, const struct k8s_object *o, bool with_name);

@@ -1,4 +1,5 @@
-/* Reading an item of kubernetes_sd_configs: see sd.h. What Prometheus refuses is refused, with file, line and column. */
+/* Reading an item of kubernetes_sd_configs: see sd.h. What Prometheus refuses is refused, with file, line and
+ * column. */
 #include "k8s/sd.h"
 
 #include "discovery/file_paths.h"

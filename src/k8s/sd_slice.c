@@ -1,5 +1,5 @@
-/* Role endpointslice: a target for each endpoint, port and address, with the labels of the service and of the pod behind
- * it. Reads discovery.k8s.io v1 and v1beta1, where zone and host are in a map called topology. */
+/* Role endpointslice: a target for each endpoint, port and address, with the labels of the service and of the pod
+ * behind it. Reads discovery.k8s.io v1 and v1beta1, where zone and host are in a map called topology. */
 #include "k8s/sd.h"
 
 #define PREFIX       "__meta_kubernetes_"
