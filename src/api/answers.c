@@ -333,6 +333,7 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
 
 void answer_shards(const struct api_view *v, struct bytes *out)
 {
+    static const char *const ROLES[] = {"acting", "waiting", "standby", "fenced"};
     struct json_writer w;
     json_writer_init(&w, out);
     wire_success_begin(&w);
@@ -340,6 +341,9 @@ void answer_shards(const struct api_view *v, struct bytes *out)
     json_kv_u64(&w, "wanted", v->wanted);
     json_kv_str(&w, "wantedReason", v->wanted_reason);
     json_kv_u64(&w, "rounds", v->rounds);
+    json_kv_str(&w, "role", ROLES[v->role]);
+    json_kv_str(&w, "blocked", v->blocked);
+    json_kv_u64(&w, "epoch", v->epoch);
     json_key(&w, "shards");
     json_array_begin(&w);
     for (size_t i = 0; i < v->shard_count; i++) {

@@ -17,6 +17,7 @@ struct appliance {
     struct discovery *discovery;
     struct provider *provider;
     struct reconcile *reconcile;
+    struct policy policy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
@@ -46,9 +47,13 @@ void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
 void appliance_restore_shard(struct appliance *a, struct shard *s); /* a local one that has just been made */
 
+/* appliance_provider.c: who runs the shards */
+int appliance_open_provider(struct appliance *a, struct errctx *err) MUST_CHECK;
+bool appliance_keeps_shards(const struct options *o); /* whether a SIGTERM leaves them running */
+void appliance_stop_provider(struct appliance *a, bool keep, void (*on_stopped)(void *data));
+
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */
 void appliance_watch_config(void *data);
-void appliance_limits(const struct options *o, struct plan_limits *ret);
 
 #endif

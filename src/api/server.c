@@ -7,6 +7,7 @@
 #include "model/wire.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct api_server {
     struct api_thread *thread;
@@ -94,11 +95,35 @@ static void extra_config_ready(struct api_call *c)
     finish(c, &body, 0, API_JSON_TYPE);
 }
 
+static void why_ready(struct api_call *c)
+{
+    struct view hash = http_query(c->exchange, "hash", 0);
+    struct why_query q = {.job = http_query(c->exchange, "job", 0), .url = http_query(c->exchange, "url", 0)};
+    struct bytes body;
+    int rc = 0;
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    if (hash.len > 0) {
+        char *digits = mem_dup(hash.base, hash.len);
+        q.has_hash = wire_key_u64(digits, &q.hash);
+        rc = q.has_hash ? 0 : errctx_set(&c->err, ERR_INVALID, "hash: expected a decimal number");
+        free(digits);
+    }
+    if (rc == 0) {
+        answer_why(view_of_call(c), &q, &body);
+    }
+    finish(c, &body, rc, API_JSON_TYPE);
+}
+
+/* One that stands by is ready to take over; one that was fenced is of no use until it is restarted. */
 static void ready_known(struct api_call *c)
 {
-    bool ready = view_of_call(c)->discovered;
-    http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE,
-                 ready ? VIEW("kvass is ready.\n") : VIEW("First discovery is not done yet.\n"));
+    const struct api_view *v = view_of_call(c);
+    bool ready = v->discovered && (v->role == RECONCILE_ACTING || v->role == RECONCILE_STANDBY);
+    char *text = mem_printf("%s\n", ready             ? "kvass is ready."
+                                    : !v->discovered ? "First discovery is not done yet."
+                                                     : v->blocked);
+    http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE, view_of(text));
+    free(text);
 }
 
 #define SIMPLE_READ(name)                                                                                              \
@@ -124,6 +149,11 @@ SIMPLE_READ(reload)
 static void get_targets(struct http_exchange *x, void *data)
 {
     call_control(x, data, NULL, targets_ready, NULL);
+}
+
+static void get_why(struct http_exchange *x, void *data)
+{
+    call_control(x, data, NULL, why_ready, NULL);
 }
 
 static void get_samples(struct http_exchange *x, void *data)
@@ -203,6 +233,7 @@ static const struct http_row ROWS[] = {
     {"GET", "/api/v1/shards", get_shards},
     {"GET", "/api/v1/moves", get_moves},
     {"GET", "/api/v1/ledger", get_ledger},
+    {"GET", "/api/v1/why", get_why},
     {NULL, NULL, NULL},
 };
 

@@ -168,6 +168,11 @@ bool wire_u64(const json_t *value, uint64_t *ret)
     return false;
 }
 
+bool wire_key_u64(const char *key, uint64_t *ret)
+{
+    return parse_u64(key, strlen(key), ret);
+}
+
 void wire_success_begin(struct json_writer *w)
 {
     json_object_begin(w);
@@ -262,9 +267,8 @@ void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info
     json_object_end(w);
 }
 
-void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count)
+static void put_jobs(struct json_writer *w, const struct assignment *items, size_t count)
 {
-    json_object_begin(w);
     json_key(w, "Targets");
     json_object_begin(w);
     for (size_t i = 0; i < count; i++) {
@@ -279,5 +283,43 @@ void wire_write_targets(struct json_writer *w, const struct assignment *items, s
         }
     }
     json_object_end(w);
+}
+
+static void put_numbers(struct json_writer *w, uint64_t generation, uint64_t epoch)
+{
+    json_kv_u64(w, "generation", generation);
+    if (epoch != 0) {
+        json_kv_u64(w, "epoch", epoch);
+    }
+}
+
+void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count)
+{
+    json_object_begin(w);
+    put_jobs(w, items, count);
+    json_object_end(w);
+}
+
+void wire_write_push(struct json_writer *w, const struct assignment *items, size_t count, uint64_t generation,
+                     uint64_t epoch)
+{
+    json_object_begin(w);
+    put_jobs(w, items, count);
+    put_numbers(w, generation, epoch);
+    json_object_end(w);
+}
+
+void wire_write_config(struct json_writer *w, struct view text, uint64_t generation, uint64_t epoch)
+{
+    json_object_begin(w);
+    json_kv_view(w, "rawContent", text);
+    put_numbers(w, generation, epoch);
+    json_object_end(w);
+}
+
+void wire_write_extra_config(struct json_writer *w, const char *stop_reason)
+{
+    json_object_begin(w);
+    json_kv_str(w, "stopScrapeReason", stop_reason);
     json_object_end(w);
 }

@@ -70,7 +70,9 @@ static int64_t allowance_ms(const struct scrape *s)
         }
     }
     double offset = timeout_ms * s->worker->conf->timeout_offset_ratio;
-    offset = fmin(fmax(offset, OFFSET_MIN_MS), OFFSET_MAX_MS);
+    if (offset > 0) {
+        offset = fmin(fmax(offset, OFFSET_MIN_MS), OFFSET_MAX_MS);
+    }
     return (int64_t)fmax(timeout_ms - offset, 1);
 }
 
@@ -192,7 +194,9 @@ static bool client_has_gone(const struct scrape *s)
 /* Nobody reads the answer any more: end it all; libh2o disposes of the request when its write fails. */
 static void abandon(struct scrape *s)
 {
-    metric_add(METRIC_PROXY_SCRAPES, 1, "client_gone");
+    if (s->phase != SCRAPE_COMPLETE) { /* that one has been counted */
+        metric_add(METRIC_PROXY_SCRAPES, 1, "client_gone");
+    }
     s->phase = SCRAPE_FAILED;
     s->fail_status = 503;
     upstream_cancel(s);
