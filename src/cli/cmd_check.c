@@ -67,12 +67,12 @@ int cmd_check_config(int argc, char **argv)
     if (positionals < 0) {
         return positionals == -2 ? 0 : EXIT_USAGE;
     }
-    if (positionals != 1 || (version[0] != '2' && version[0] != '3')) {
+    struct promconf_options opts = {.major = PROMETHEUS_2};
+    if (positionals != 1 || prometheus_version_parse(version, &opts.major, NULL) != 0) {
         fprintf(stderr, "kvass: check config: %s\n",
                 positionals != 1 ? "no FILE" : "--prometheus.version: want 2.x or 3.x");
         return EXIT_USAGE;
     }
-    struct promconf_options opts = {.major = version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2};
     struct promconf *conf = NULL;
     struct errctx err = ERRCTX_INIT;
     if (promconf_load(file, &opts, &conf, &err) != 0) {

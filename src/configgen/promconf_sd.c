@@ -26,7 +26,7 @@ int conf_check_label_name(struct conf_reader *r, const struct yaml_node *name)
 {
     struct view v = name->value;
     bool ok = v.len > 0;
-    for (size_t i = 0; i < v.len && r->major == PROMETHEUS_2; i++) {
+    for (size_t i = 0; i < v.len && r->major < PROMETHEUS_3; i++) {
         char c = v.base[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
         ok = ok && (letter || (i > 0 && c >= '0' && c <= '9'));

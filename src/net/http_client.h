@@ -15,6 +15,7 @@ void http_client_free(struct http_client **c); /* cancels what is under way; not
 struct http_answer {
     int status; /* 0 when there is none; then err tells why */
     struct view body, content_type;
+    int64_t retry_after_ms; /* of a Retry-After header; 0 when there is none */
     struct view header; /* of the header asked for with want_header; {NULL, 0} when the answer has none */
     struct errctx
         err; /* ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_LIMIT, ... ; code 0 for any complete answer, whatever its status */

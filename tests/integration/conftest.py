@@ -2,7 +2,24 @@
 import os
 
 import pytest
+import versions
 from harness import Appliance, Exporter, config, write
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A version that is not there has no cases: this says so."""
+    if uses_versions:
+        for line in versions.header():
+            terminalreporter.write_line(line)
+
+
+uses_versions = []
+
+
+def pytest_generate_tests(metafunc):
+    if "version" in metafunc.fixturenames:
+        uses_versions.append(metafunc.definition.nodeid)
+        metafunc.parametrize("version", versions.VERSIONS, ids=[v.name for v in versions.VERSIONS])
 
 
 @pytest.fixture
