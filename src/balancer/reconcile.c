@@ -294,7 +294,7 @@ static void round_run(void *data)
         .conf = r->promconf,
         .config_generation = r->config_generation,
     };
-    groups_sync(&r->groups, &env, somebody_owns, r);
+    bool changed = groups_sync(&r->groups, &env, somebody_owns, r);
     /* Nothing is decided before every job has been discovered once: a partial view would scale and place wrongly. */
     if (r->promconf != NULL && r->env.is_discovered(r->env.data)) {
         drop_over_limit(r, now_ms);
@@ -302,6 +302,7 @@ static void round_run(void *data)
     }
     groups_push(&r->groups, &r->registry, 0);
     export_ledger(r);
+    groups_export(&r->groups, r->conf.limits.series, changed);
     r->rounds++;
     metric_cell_observe(metric_cell(METRIC_BALANCER_ROUND_DURATION_SECONDS),
                         (double)(timebase_monotonic_us() - begin_us) / 1e6);
