@@ -1,5 +1,5 @@
-/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop to
- * come back to, and goes silently, for http_server_close has answered its client by then. */
+/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop
+ * to come back to, and goes silently, for http_server_close has answered its client by then. */
 #include "api/api_thread.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -27,7 +27,7 @@ void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err
         int code, status;
         const char *type;
     } ROWS[] = {
-        {ERR_INVALID, 400, "bad_data"},   {ERR_PARSE, 400, "bad_data"},      {ERR_CONFLICT, 409, "conflict"},
+        {ERR_INVALID, 400, "bad_data"},    {ERR_PARSE, 400, "bad_data"},  {ERR_CONFLICT, 409, "conflict"},
         {ERR_NOT_FOUND, 404, "not_found"}, {ERR_LIMIT, 413, "too_large"},
     };
     struct bytes body;
@@ -196,6 +196,9 @@ int api_thread_new(int listen_fd, const struct api_thread_conf *conf, struct api
 static void on_closed(void *data)
 {
     struct api_thread *t = data;
+    if (t->conf.on_closed != NULL) {
+        t->conf.on_closed(t->conf.data);
+    }
     http_forward_free(&t->forward);
     loop_stop(t->loop);
 }
@@ -209,6 +212,11 @@ static void begin_close(void *data)
 {
     struct close_request *q = data;
     http_server_close(q->thread->http, q->grace_ms, on_closed, q->thread);
+}
+
+struct loop *api_thread_loop(struct api_thread *t)
+{
+    return t->loop;
 }
 
 void api_thread_free(struct api_thread **handle, int64_t grace_ms)

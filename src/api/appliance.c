@@ -2,6 +2,7 @@
  * (discovery, scrape records, provider, signals, API calls); decisions are the round's. What workers may scrape is one
  * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
+#include "api/limits.h"
 #include "base/intern.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -35,6 +36,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
 }
@@ -77,7 +79,7 @@ static struct api_view *take_view(void *data)
     int64_t now_ms = timebase_realtime_ms();
     if (a->view == NULL || now_ms - a->view->built_ms > VIEW_AGE_MS || now_ms < a->view->built_ms) {
         struct plan_limits limits;
-        appliance_limits(a->o, &limits);
+        limits_from_options(a->o, &limits);
         const struct view_source src = {
             .reconcile = a->reconcile,
             .conf = a->conf,
@@ -148,6 +150,7 @@ static int start_api(struct appliance *a, struct errctx *err)
         .view = take_view,
         .reload = appliance_reload,
         .set_stop_reason = appliance_set_stop_reason,
+        .count_families = appliance_count_families,
         .data = a,
     };
     return api_server_new(daemon_take_fd(&a->d.api_fd), daemon_option(a->o->web_config_file),
@@ -156,7 +159,11 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    int rc = appliance_open_provider(a, err);
+    int rc = policy_init(&a->policy, a->o->replica_jobs.items, a->o->replica_jobs.len, a->o->balance_zone_label, err);
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "replica.jobs");
+    }
+    rc = appliance_open_provider(a, err);
     if (rc != 0) {
         return rc;
     }
@@ -170,8 +177,9 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
+        .policy = &a->policy,
     };
-    appliance_limits(a->o, &rconf.limits);
+    limits_from_options(a->o, &rconf.limits);
     const struct reconcile_env env = {
         .loop = a->d.loop,
         .provider = a->provider,
@@ -199,8 +207,7 @@ static int choose_version(struct appliance *a, struct errctx *err)
         }
         log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
     }
-    a->major = version[0] == '2' ? PROMETHEUS_2 : PROMETHEUS_3;
-    return 0;
+    return prometheus_version_parse(version, &a->major, err);
 }
 
 static int start(struct appliance *a, struct errctx *err)
@@ -220,6 +227,9 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
+        discovery_set_calls(a->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = a->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
@@ -235,6 +245,7 @@ static void stop(struct appliance *a)
     discovery_free(&a->discovery);
     daemon_stop_proxy(&a->d);
     reconcile_free(&a->reconcile);
+    policy_done(&a->policy);
     if (a->provider != NULL) {
         a->provider->ops->free(a->provider);
     }
@@ -245,6 +256,8 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    state_free(&a->restored);
+    samples_demand_done(&a->samples);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }
