@@ -209,7 +209,7 @@ static void take_status_line(struct scrape *s, struct view line)
 {
     s->upstream_status = 0;
     s->upstream_reason[0] = s->content_type[0] = s->content_encoding[0] = '\0';
-    s->has_type = s->has_encoding = false;
+    s->has_type = s->has_encoding = s->head_ended = false;
     s->head_bytes = 0;
     const char *space = memchr(line.base, ' ', line.len);
     if (space != NULL) {
@@ -245,6 +245,7 @@ static size_t on_header(char *base, size_t size, size_t count, void *data)
         errctx_set(&s->err, ERR_LIMIT, "the head of the answer is larger than %zu bytes", HEAD_BYTES_MAX);
         return line.len + 1;
     }
+    s->head_ended = trim(line).len == 0;
     const char *colon = memchr(line.base, ':', line.len);
     if (colon != NULL) {
         struct view name = view_make(line.base, (size_t)(colon - line.base));
@@ -310,6 +311,10 @@ static void follow(struct scrape *s, char *url)
 static bool judge_head(struct scrape *s, CURL *easy, CURLcode code)
 {
     bool whole = code == CURLE_OK || code == CURLE_WRITE_ERROR; /* the latter: a long page about an error */
+    if (code == CURLE_OK && s->err.code == 0 && !s->head_ended) {
+        scrape_fail(s, 502, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
+        return true;
+    }
     if (s->upstream_status == 200 || !whole || s->err.code != 0) {
         return false;
     }
