@@ -7,6 +7,7 @@
 #define KVASS_NET_CURL_LOOP_H
 
 #include <curl/curl.h>
+#include <stdint.h>
 #include <uv.h>
 
 void curl_net_init(void); /* also ignores SIGPIPE, which TLS writes may raise */
@@ -29,6 +30,11 @@ void curl_loop_free(struct curl_loop **cl);
  * proxy, HTTP/1.1, no redirects). Give it back with curl_loop_easy_put; handles are pooled and reset. */
 CURL *curl_loop_easy_get(struct curl_loop *cl);
 void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
+
+/* Keeps the connections of this handle's transfers with those of the same key (a hash of what is connected to). For
+ * whoever talks to thousands of hosts: libcurl walks through a whole set of kept connections at the end of each transfer.
+ * Between get and start. */
+void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key);
 
 /* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was
  * removed. */

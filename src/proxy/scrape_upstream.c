@@ -1,6 +1,7 @@
 /* Towards the target: the request libcurl makes, and what its callbacks do with the answer. Inside the callbacks
  * nothing is sent, cancelled or freed: they append, count, and mark the scrape dirty; a non-zero return ends the
  * transfer, and on_done judges. */
+#include "base/hash.h"
 #include "base/timebase.h"
 #include "proxy/scrape.h"
 
@@ -336,7 +337,11 @@ static void apply_and_start(void *data)
 
 void upstream_begin(struct scrape *s)
 {
+    struct view url = view_of(s->target->url);
+    struct view host = view_make(url.base, strcspn(url.base, "/") + 2); /* with the scheme */
+    host.len += strcspn(url.base + host.len, "/?#");
     s->easy = curl_loop_easy_get(s->worker->curl);
+    curl_loop_keep_by(s->worker->curl, s->easy, hash_view(host));
     curl_easy_setopt(s->easy, CURLOPT_URL, s->target->url);
     if (s->req != NULL) {
         forward_headers(s);
