@@ -132,7 +132,11 @@ struct strict_state {
 SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int i)
 {
     uint64_t escaped = 0, lf = m->lf[i], digit = m->digit[i];
-    uint64_t comment = ~lf & ~(~lf + (lf << 1 & m->hash[i]) + (st->in_comment & ~lf)), backslash = m->backslash[i] & ~comment;
+    uint64_t comment = (lf << 1 & m->hash[i]) + (st->in_comment & ~lf);
+    if (comment != 0) {
+        comment = ~lf & ~(~lf + comment);
+    }
+    uint64_t backslash = m->backslash[i] & ~comment;
     if ((backslash | st->first_escaped) != 0) {
         escaped = escaped_bytes(backslash, &st->first_escaped);
     }
@@ -412,6 +416,9 @@ SCAN_FN bool comment_is_good(struct scan *s, const char *begin, const char *lf, 
 SCAN_FN uint64_t comments_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i,
                                 uint64_t good, const char *block)
 {
+    if (m->comment[i] == 0) {
+        return 0;
+    }
     uint64_t starts = m->comment[i] & (m->lf[i] << 1) & good, ends = m->lf[i] & (m->comment[i] << 1) & good;
     for (; ends != 0; ends &= ends - 1) {
         uint64_t bit = ends & -ends;
