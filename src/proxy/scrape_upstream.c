@@ -5,6 +5,7 @@
  * A few bytes can decode to gigabytes. So decoding stops in the middle of what came when enough waits for Prometheus,
  * or when this scrape has had its turn; what is left stays in the stash, libcurl is paused, and upstream_resume goes
  * on. */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/timebase.h"
 #include "proxy/family_count.h"
@@ -478,9 +479,13 @@ static void apply_and_start(void *data)
 
 static void begin_request(struct scrape *s)
 {
+    struct view url = view_of(s->redirect_url != NULL ? s->redirect_url : s->target->url);
+    struct view host = view_make(url.base, strcspn(url.base, "/") + 2); /* with the scheme */
+    host.len += strcspn(url.base + host.len, "/?#");
     curl_slist_free_all(s->headers);
     s->headers = NULL;
     s->easy = curl_loop_easy_get(s->worker->curl);
+    curl_loop_keep_by(s->worker->curl, s->easy, hash_view(host));
     if (s->req != NULL) {
         forward_headers(s);
     } else {
