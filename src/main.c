@@ -21,10 +21,10 @@ static int cmd_version(int argc, char **argv)
 
 static const struct command COMMANDS[] = {
     {"appliance", NULL, cmd_role, "balancer, proxy and the shards of this machine in one process"},
-    {"coordinator", NULL, cmd_role, "balancer alone, all shards remote (not in this version)"},
-    {"sidecar", NULL, cmd_role, "proxy and one shard, driven by a coordinator (not in this version)"},
+    {"coordinator", NULL, cmd_role, "balancer alone, all shards remote, behind sidecars"},
+    {"sidecar", NULL, cmd_role, "proxy and one shard beside a Prometheus, driven by a coordinator"},
     {"run", NULL, cmd_role, "the role named in kvass.yaml"},
-    {"get", NULL, cmd_get, "shards, targets, moves or metrics of a running kvass"},
+    {"get", NULL, cmd_get, "shards, targets, moves, reasons or metrics of a running kvass"},
     {"check", "config", cmd_check_config, "read and validate a prometheus.yml"},
     {"check", "service-discovery", cmd_check_service_discovery, "discover a job's targets once and print them"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <strings.h>
 
-#define MESSAGE_MAX          320
-#define BODY_TREE_FLAGS      JSON_ALLOW_NUL
-#define RETRY_AFTER_MAX_MS   (10 * 60 * 1000)
-#define TOO_LARGE_REASON     "ResourceVersionTooLarge"
+#define MESSAGE_MAX        320
+#define BODY_TREE_FLAGS    JSON_ALLOW_NUL
+#define RETRY_AFTER_MAX_MS (10 * 60 * 1000)
+#define TOO_LARGE_REASON   "ResourceVersionTooLarge"
 
 static int code_of(int status)
 {
@@ -42,16 +42,26 @@ static const char *phrase_of(int status)
         int status;
         const char *phrase;
     } PHRASES[] = {
-        {301, "Moved Permanently"}, {302, "Found"},
-        {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-        {400, "Bad Request"},       {401, "Unauthorized"},
-        {403, "Forbidden"},         {404, "Not Found"},
-        {405, "Method Not Allowed"}, {406, "Not Acceptable"},
-        {409, "Conflict"},          {410, "Gone"},
-        {413, "Request Entity Too Large"}, {415, "Unsupported Media Type"},
-        {422, "Invalid"},           {429, "Too Many Requests"},
-        {500, "Internal Error"},    {502, "Bad Gateway"},
-        {503, "Service Unavailable"}, {504, "Timeout"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Request Entity Too Large"},
+        {415, "Unsupported Media Type"},
+        {422, "Invalid"},
+        {429, "Too Many Requests"},
+        {500, "Internal Error"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Timeout"},
     };
     for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
         if (PHRASES[i].status == status) {
@@ -117,7 +127,8 @@ static bool has_cause(const json_t *status, const char *reason)
 {
     const json_t *causes = k8s_json_at(status, "details.causes"), *cause;
     size_t i;
-    json_array_foreach (causes, i, cause) {
+    json_array_foreach(causes, i, cause)
+    {
         if (strcmp(k8s_json_str(cause, "reason"), reason) == 0) {
             return true;
         }

@@ -22,10 +22,9 @@
 
 const struct k8s_resource K8S_PODS = {"", "v1", "pods"}, K8S_SERVICES = {"", "v1", "services"},
                           K8S_ENDPOINTS = {"", "v1", "endpoints"}, K8S_NODES = {"", "v1", "nodes"},
-                          K8S_NAMESPACES = {"", "v1", "namespaces"},
-                          K8S_CLAIMS = {"", "v1", "persistentvolumeclaims"}, K8S_SECRETS = {"", "v1", "secrets"},
-                          K8S_CONFIGMAPS = {"", "v1", "configmaps"}, K8S_EVENTS = {"", "v1", "events"},
-                          K8S_STATEFULSETS = {"apps", "v1", "statefulsets"},
+                          K8S_NAMESPACES = {"", "v1", "namespaces"}, K8S_CLAIMS = {"", "v1", "persistentvolumeclaims"},
+                          K8S_SECRETS = {"", "v1", "secrets"}, K8S_CONFIGMAPS = {"", "v1", "configmaps"},
+                          K8S_EVENTS = {"", "v1", "events"}, K8S_STATEFULSETS = {"apps", "v1", "statefulsets"},
                           K8S_REPLICASETS = {"apps", "v1", "replicasets"}, K8S_JOBS = {"batch", "v1", "jobs"},
                           K8S_SLICES = {"discovery.k8s.io", "v1", "endpointslices"},
                           K8S_SLICES_BETA = {"discovery.k8s.io", "v1beta1", "endpointslices"},
@@ -119,8 +118,8 @@ static void append_encoded(struct bytes *out, const char *s)
     static const char HEX[] = "0123456789ABCDEF";
     for (; *s != '\0'; s++) {
         unsigned char c = (unsigned char)*s;
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     strchr("-._~", c) != NULL;
+        bool plain =
+            (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c) != NULL;
         if (plain) {
             bytes_append_char(out, (char)c);
         } else {

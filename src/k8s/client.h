@@ -72,20 +72,20 @@ enum k8s_verb {
 struct k8s_request {
     enum k8s_verb verb;
     const struct k8s_resource *resource;
-    const char *namespace;                      /* NULL or "": cluster-scoped, or all namespaces */
-    const char *name, *subresource;             /* NULL when there is none; "scale", "status" */
+    const char *namespace;                       /* NULL or "": cluster-scoped, or all namespaces */
+    const char *name, *subresource;              /* NULL when there is none; "scale", "status" */
     const char *label_selector, *field_selector; /* K8S_LIST; NULL or "" = none */
-    struct view body;                           /* JSON */
-    int64_t timeout_ms;                         /* 0 = 30 s */
+    struct view body;                            /* JSON */
+    int64_t timeout_ms;                          /* 0 = 30 s */
     /* Further attempts after no answer, 429 and 5xx, with jittered back-off from 0.5 s up, or Retry-After when the
      * server says so, all within timeout_ms each. Writes are repeated only when the server told us to (Retry-After). */
     unsigned retries;
 };
 
 struct k8s_answer {
-    int status;         /* 0 when there was none */
+    int status;     /* 0 when there was none */
     json_t *object; /* of a good answer (2xx): borrowed, gone after the callback (json_incref keeps it). Else NULL */
-    const char *reason; /* of a Status object: "Conflict", "AlreadyExists", ...; "" otherwise */
+    const char *reason;     /* of a Status object: "Conflict", "AlreadyExists", ...; "" otherwise */
     int64_t retry_after_ms; /* 0 when the server did not say */
     struct errctx err;      /* code 0 exactly for 2xx */
 };
@@ -103,8 +103,8 @@ struct k8s_list_request {
     const struct k8s_resource *resource;
     const char *namespace, *label_selector, *field_selector;
     const struct k8s_schema *schema; /* NULL = whole items; else what it names, and what items have in common */
-    unsigned page;   /* items a page; 0 = 500 */
-    bool from_cache; /* resourceVersion=0: what the server has in memory, in one page, perhaps stale */
+    unsigned page;      /* items a page; 0 = 500 */
+    bool from_cache;    /* resourceVersion=0: what the server has in memory, in one page, perhaps stale */
     int64_t timeout_ms; /* of a page; 0 = 60 s */
     /* Each item, borrowed. Non-zero gives up (ERR_CANCELLED). */
     int (*on_item)(void *data, json_t *item);
@@ -124,7 +124,7 @@ void k8s_list_cancel(struct k8s_list *l); /* no on_done; also from within on_ite
 
 /* Value at a path of object keys, "metadata.name"; NULL when absent. Keys with dots are looked up by hand. */
 const json_t *k8s_json_at(const json_t *object, const char *path);
-const char *k8s_json_str(const json_t *object, const char *path);                       /* "" when absent */
+const char *k8s_json_str(const json_t *object, const char *path); /* "" when absent */
 int64_t k8s_json_int(const json_t *object, const char *path, int64_t when_absent);
 
 /* RFC 3339 with exactly six digits of microseconds, as Lease times must be. */

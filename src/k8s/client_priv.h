@@ -10,8 +10,8 @@ struct k8s_client {
     struct loop *loop;
     struct http_client *http;
     struct http_profile *profile;
-    char *url;       /* without '/' at the end */
-    char *namespace; /* never NULL */
+    char *url;                 /* without '/' at the end */
+    char *namespace;           /* never NULL */
     struct k8s_texts *texts;   /* of all its watches' objects */
     struct k8s_watch *watches; /* list; watch.c */
     bool no_streamed_lists;    /* the server has refused one */

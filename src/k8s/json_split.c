@@ -109,8 +109,8 @@ static int piece_end(struct json_split *s, int (*on_piece)(void *data, struct vi
 
 static bool may_begin_piece(const struct json_split *s)
 {
-    return !s->in_piece && (s->mode == JSON_SPLIT_EVENTS ? s->depth == 0 : s->piece_depth != 0 &&
-                                                                                s->depth == s->piece_depth);
+    return !s->in_piece &&
+           (s->mode == JSON_SPLIT_EVENTS ? s->depth == 0 : s->piece_depth != 0 && s->depth == s->piece_depth);
 }
 
 static int open_bracket(struct json_split *s, char c)

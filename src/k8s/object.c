@@ -117,7 +117,8 @@ static void put_list(struct packer *p, const json_t *list, const struct k8s_sche
 {
     size_t from = p->out.len, count = 0, i;
     const json_t *v;
-    json_array_foreach (list, i, v) {
+    json_array_foreach(list, i, v)
+    {
         if (is_kept(v)) {
             put_value(p, v, s);
             count++;
@@ -288,8 +289,10 @@ struct k8s_object *k8s_object_new(const json_t *tree, const struct k8s_schema *s
     }
     bytes_init(&p.out, OBJECT_BYTES_MAX);
     bytes_reserve(&p.out, 2048);
-    put_text(&p, json_is_string(namespace) ? view_make(json_string_value(namespace), json_string_length(namespace))
-                                           : VIEW(""), false);
+    put_text(&p,
+             json_is_string(namespace) ? view_make(json_string_value(namespace), json_string_length(namespace))
+                                       : VIEW(""),
+             false);
     put_text(&p, view_make(json_string_value(name), json_string_length(name)), true);
     put_value(&p, tree, schema);
     struct k8s_object *o = NULL;

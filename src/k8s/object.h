@@ -46,7 +46,7 @@ struct k8s_value {
 struct k8s_value k8s_object_root(const struct k8s_object *o);
 struct k8s_value k8s_get(struct k8s_value map, const char *key);
 struct k8s_value k8s_at(struct k8s_value map, const char *path); /* "spec.nodeName" */
-struct view k8s_text(struct k8s_value scalar);                  /* "" when absent or no scalar */
+struct view k8s_text(struct k8s_value scalar);                   /* "" when absent or no scalar */
 struct view k8s_text_at(struct k8s_value map, const char *path);
 bool k8s_has(struct k8s_value v);
 

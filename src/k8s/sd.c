@@ -304,8 +304,7 @@ static void on_synced(void *data)
     }
 }
 
-static void on_change(void *data, enum k8s_change change, const struct k8s_object *before,
-                      const struct k8s_object *now)
+static void on_change(void *data, enum k8s_change change, const struct k8s_object *before, const struct k8s_object *now)
 {
     const struct scope_watch *w = data;
     struct discoverer *d = w->scope->owner;

@@ -85,8 +85,7 @@ void sd_backing_add(struct sd_backing *k, struct k8s_value ref, struct view port
     if (!view_is(k8s_text_at(ref, "kind"), "Pod")) {
         return;
     }
-    const struct k8s_object *pod =
-        sd_find(k->b, SD_KIND_POD, k8s_text_at(ref, "namespace"), k8s_text_at(ref, "name"));
+    const struct k8s_object *pod = sd_find(k->b, SD_KIND_POD, k8s_text_at(ref, "namespace"), k8s_text_at(ref, "name"));
     if (pod == NULL) {
         return;
     }

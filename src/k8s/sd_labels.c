@@ -80,8 +80,8 @@ struct view sd_join(struct sd_build *b, struct view host, struct view port)
 {
     struct view number = port.len != 0 ? port : VIEW("0");
     bool is_v6 = memchr(host.base, ':', host.len) != NULL;
-    return view_of(arena_printf(b->arena, "%s%.*s%s:%.*s", is_v6 ? "[" : "", VIEW_FMT(host), is_v6 ? "]" : "",
-                                VIEW_FMT(number)));
+    return view_of(
+        arena_printf(b->arena, "%s%.*s%s:%.*s", is_v6 ? "[" : "", VIEW_FMT(host), is_v6 ? "]" : "", VIEW_FMT(number)));
 }
 
 struct view sd_lower(struct sd_build *b, struct view text)

@@ -16,7 +16,7 @@ static struct view address_of(struct k8s_value addresses, const char *type)
 
 static struct view best_address(struct k8s_value addresses)
 {
-    static const char *const ORDER[] = {"InternalIP", "InternalDNS",  "ExternalIP",
+    static const char *const ORDER[] = {"InternalIP",  "InternalDNS",  "ExternalIP",
                                         "ExternalDNS", "LegacyHostIP", "Hostname"};
     struct view address = VIEW("");
     for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]) && address.len == 0; i++) {

@@ -159,8 +159,9 @@ static const struct assignment *job_slice(struct local_shard *s, const char *job
 static int make_folders(struct local_shard *s, struct errctx *err)
 {
     int rc = files_make_dirs(s->target_dir, FOLDER_MODE, err);
+    bool ours = s->env.config_path == NULL;
     if (rc == 0 && s->env.gid != (gid_t)-1 &&
-        (chown(s->dir, (uid_t)-1, s->env.gid) != 0 || chown(s->target_dir, (uid_t)-1, s->env.gid) != 0)) {
+        ((ours && chown(s->dir, (uid_t)-1, s->env.gid) != 0) || chown(s->target_dir, (uid_t)-1, s->env.gid) != 0)) {
         rc = errctx_set_errno(err, errno, "chown(%s)", s->target_dir);
     }
     return rc;
