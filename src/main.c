@@ -1,5 +1,6 @@
-/* kvass: the table of sub-commands, nothing else. */
+/* kvass: the table of sub-commands, and what rooms to the right add to tables of rooms to the left. */
 #include "cli/commands.h"
+#include "k8s/sd.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
         print_commands(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
+    mechanism_register(&mechanism_kubernetes);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command *c = &COMMANDS[i];
         if (strcmp(argv[1], c->name) != 0) {

@@ -22,8 +22,9 @@ struct target_query {
 int answer_targets(const struct api_view *v, const struct target_query *q, struct bytes *out,
                    struct errctx *err) MUST_CHECK;
 void answer_runtimeinfo(const struct api_view *v, struct bytes *out);
-void answer_samples(const struct api_view *v, struct view job_substring,
-                    struct bytes *out); /* samples per second, by job */
+struct family_count;
+void answer_samples(const struct api_view *v, struct view job_substring, struct family_count *count,
+                    struct bytes *out); /* samples per second, by job; count: NULL = no detail */
 void answer_config(const struct api_view *v, struct bytes *out);
 void answer_shards(const struct api_view *v, struct bytes *out);
 void answer_moves(const struct api_view *v, struct bytes *out);

@@ -20,6 +20,7 @@ struct api_thread_conf {
     struct http_forward *(*make_forward)(struct loop *loop, void *data); /* NULL: other paths are 404 */
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);
     struct loop *control;
+    void (*on_closed)(void *data);  /* on the API thread, when the last exchange has been answered; NULL = nothing */
     void *(*take_view)(void *data); /* on the control loop: a reference for the caller */
     void (*drop_view)(void *view);  /* any thread */
     void *data;
@@ -32,6 +33,8 @@ int api_thread_new(int listen_fd, const struct api_thread_conf *conf, struct api
 /* Lets running answers end for at most grace_ms and joins the thread. Blocking; on the control thread, before its loop
  * is stopped. conf.data must live until the control loop's mailbox is empty. */
 void api_thread_free(struct api_thread **t, int64_t grace_ms);
+
+struct loop *api_thread_loop(struct api_thread *t);
 
 /* One call on its way. */
 struct api_call {

@@ -8,7 +8,6 @@
 #include "base/notify.h"
 #include "base/timebase.h"
 #include "shard/local.h"
-#include "shard/process.h"
 #include "shard/process_version.h"
 
 #include <signal.h>
@@ -37,16 +36,9 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
-}
-
-/* Before a Prometheus starts, its files must be there; the round makes the shard that writes them. */
-static int prepare_shard(void *data, const struct process_shard *ps, struct errctx *err)
-{
-    struct appliance *a = data;
-    struct shard *s = a->reconcile != NULL ? reconcile_shard_by_id(a->reconcile, ps->id) : NULL;
-    return s == NULL ? ERR_AGAIN : local_shard_prepare(s, err);
 }
 
 static void on_shard_gone(void *data, const char *id)
@@ -117,13 +109,12 @@ static void on_provider_stopped(void *data)
 static void begin_end(void *data, int signum)
 {
     struct appliance *a = data;
-    bool keep_children = signum == SIGTERM && a->o->shard_on_exit == SHARD_ON_EXIT_KEEP;
+    bool keep_children = signum == SIGTERM && appliance_keeps_shards(a->o);
     log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards",
              keep_children ? "left running" : "ended");
     appliance_save(a);
     api_server_free(&a->api, API_GRACE_MS);
-    process_provider_stop_children(a->provider, !keep_children);
-    a->provider->ops->stop(a->provider, on_provider_stopped, a);
+    appliance_stop_provider(a, keep_children, on_provider_stopped);
 }
 
 static void on_reload_signal(void *data)
@@ -159,6 +150,7 @@ static int start_api(struct appliance *a, struct errctx *err)
         .view = take_view,
         .reload = appliance_reload,
         .set_stop_reason = appliance_set_stop_reason,
+        .count_families = appliance_count_families,
         .data = a,
     };
     return api_server_new(daemon_take_fd(&a->d.api_fd), daemon_option(a->o->web_config_file),
@@ -167,20 +159,11 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    const struct process_conf pconf = {
-        .data_dir = a->o->store_path,
-        .binary = a->o->shard_prometheus_binary,
-        .extra_args = a->prometheus_args,
-        .base_port = (unsigned)a->o->shard_prometheus_port,
-        .groups_max = (unsigned)a->o->shard_max_shard,
-        .prepare = prepare_shard,
-        .data = a,
-    };
     int rc = policy_init(&a->policy, a->o->replica_jobs.items, a->o->replica_jobs.len, a->o->balance_zone_label, err);
     if (rc != 0) {
         return errctx_prefix(err, rc, "replica.jobs");
     }
-    rc = process_provider_new(a->d.loop, a->d.http, &pconf, &a->provider, err);
+    rc = appliance_open_provider(a, err);
     if (rc != 0) {
         return rc;
     }
@@ -224,8 +207,7 @@ static int choose_version(struct appliance *a, struct errctx *err)
         }
         log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
     }
-    a->major = version[0] == '2' ? PROMETHEUS_2 : PROMETHEUS_3;
-    return 0;
+    return prometheus_version_parse(version, &a->major, err);
 }
 
 static int start(struct appliance *a, struct errctx *err)
@@ -245,6 +227,9 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
+        discovery_set_calls(a->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = a->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
@@ -271,6 +256,8 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    state_free(&a->restored);
+    samples_demand_done(&a->samples);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }

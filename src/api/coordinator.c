@@ -324,6 +324,9 @@ static int start(struct coordinator *c, struct errctx *err)
     }
     if (rc == 0) {
         c->discovery = discovery_new(c->d.loop, c->d.http, &events);
+        discovery_set_calls(c->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);

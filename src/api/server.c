@@ -2,7 +2,7 @@
  * the control loop. */
 #include "api/server.h"
 #include "api/answers.h"
-#include "api/api_thread.h"
+#include "api/samples.h"
 #include "base/metrics.h"
 #include "model/wire.h"
 
@@ -11,6 +11,7 @@
 
 struct api_server {
     struct api_thread *thread;
+    struct samples_waits *samples; /* API thread */
     struct api_env env;
 };
 
@@ -59,9 +60,10 @@ static void targets_ready(struct api_call *c)
 
 static void samples_ready(struct api_call *c)
 {
+    const struct samples_input *in = c->input;
     struct bytes body;
     bytes_init(&body, API_ANSWER_BYTES_MAX);
-    answer_samples(view_of_call(c), http_query(c->exchange, "job", 0), &body);
+    answer_samples(view_of_call(c), view_of(in->job_substring), in->count, &body);
     finish(c, &body, 0, API_JSON_TYPE);
 }
 
@@ -156,7 +158,8 @@ static void get_why(struct http_exchange *x, void *data)
 
 static void get_samples(struct http_exchange *x, void *data)
 {
-    call_control(x, data, NULL, samples_ready, NULL);
+    struct api_server *s = data;
+    samples_get(s->samples, s->thread, x);
 }
 
 static void get_querier(struct http_exchange *x, void *data)
@@ -256,6 +259,21 @@ static void drop_view(void *view)
     api_view_unref(view);
 }
 
+static void start_count(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                        int64_t *ret_until_ms)
+{
+    const struct api_server *s = data;
+    if (s->env.count_families != NULL) {
+        s->env.count_families(s->env.data, job_substring, ret_count, ret_expected, ret_until_ms);
+    }
+}
+
+static void on_closed(void *data)
+{
+    struct api_server *s = data;
+    samples_waits_close(s->samples);
+}
+
 int api_server_new(int listen_fd, const char *web_config_file, const char *token_file, const struct api_env *env,
                    struct api_server **ret, struct errctx *err)
 {
@@ -265,14 +283,17 @@ int api_server_new(int listen_fd, const char *web_config_file, const char *token
         .web_config_file = web_config_file,
         .token_file = token_file,
         .on_answer = on_answer,
+        .on_closed = on_closed,
         .control = env->control,
         .take_view = take_view,
         .drop_view = drop_view,
         .data = s,
     };
     s->env = *env;
+    s->samples = samples_waits_new(start_count, samples_ready);
     int rc = api_thread_new(listen_fd, &conf, &s->thread, err);
     if (rc != 0) {
+        samples_waits_free(&s->samples);
         free(s);
         return rc;
     }
@@ -287,6 +308,7 @@ void api_server_free(struct api_server **handle, int64_t grace_ms)
         return;
     }
     api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
     invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

@@ -3,6 +3,7 @@
 #define KVASS_API_SIDECAR_IMPL_H
 
 #include "api/daemon.h"
+#include "api/samples.h"
 #include "api/sidecar.h"
 #include "api/sidecar_server.h"
 #include "model/wire_push.h"
@@ -25,6 +26,7 @@ struct sidecar {
     uint64_t table_generation;
     struct sidecar_server *api;
     struct sidecar_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
+    struct samples_demand samples;
     char *stop_reason;
     char *config_error; /* why the configuration offered last is not the one in use; "" when it is */
     struct stat config_stat;
@@ -45,6 +47,8 @@ int sidecar_take_stop_reason(void *data, const char *reason, struct errctx *err)
 void sidecar_publish(void *data);         /* builds and publishes the proxy table */
 void sidecar_measure(struct sidecar *sc); /* metrics by job */
 void sidecar_on_record(void *data, const struct scrape_record *r);
+void sidecar_count_families(void *data, struct view job_substring, struct family_count **ret_count,
+                            size_t *ret_expected, int64_t *ret_until_ms);
 int sidecar_check_epoch(const struct sidecar *sc, const struct wire_push *push, struct errctx *err) MUST_CHECK;
 void sidecar_rebind(struct sidecar *sc); /* the assignment under the configuration that is in use now */
 

@@ -1,7 +1,7 @@
 /* The sidecar's API: see sidecar_server.h. Bodies are read here, on the API thread, so that a large or hostile one
  * costs the scrapes nothing; what is good then travels to the control loop. */
 #include "api/sidecar_server.h"
-#include "api/api_thread.h"
+#include "api/samples.h"
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -16,7 +16,8 @@
 struct sidecar_server {
     struct api_thread *thread;
     struct sidecar_env env;
-    size_t new_jobs; /* API thread */
+    size_t new_jobs;               /* API thread */
+    struct samples_waits *samples; /* API thread */
 };
 
 /* What a POST brings to the control loop. */
@@ -78,16 +79,17 @@ static void get_targets_or_statuses(struct http_exchange *x, void *data)
 
 static void samples_ready(struct api_call *c)
 {
+    const struct samples_input *in = c->input;
     struct bytes body;
     bytes_init(&body, API_ANSWER_BYTES_MAX);
-    sidecar_answer_samples(c->view, http_query(c->exchange, "job", 0), &body);
+    sidecar_answer_samples(c->view, view_of(in->job_substring), in->count, &body);
     api_finish(c->exchange, &body, 0, &c->err, API_JSON_TYPE);
 }
 
 static void get_samples(struct http_exchange *x, void *data)
 {
     struct sidecar_server *s = data;
-    api_call_control(s->thread, x, NULL, samples_ready, NULL, NULL);
+    samples_get(s->samples, s->thread, x);
 }
 
 static void config_ready(struct api_call *c)
@@ -293,6 +295,19 @@ static void drop_view(void *view)
     sidecar_view_unref(view);
 }
 
+static void start_count(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                        int64_t *ret_until_ms)
+{
+    const struct sidecar_server *s = data;
+    s->env.count_families(s->env.data, job_substring, ret_count, ret_expected, ret_until_ms);
+}
+
+static void on_closed(void *data)
+{
+    struct sidecar_server *s = data;
+    samples_waits_close(s->samples);
+}
+
 int sidecar_server_new(int listen_fd, const char *web_config_file, const char *token_file,
                        const struct sidecar_env *env, struct sidecar_server **ret, struct errctx *err)
 {
@@ -303,14 +318,17 @@ int sidecar_server_new(int listen_fd, const char *web_config_file, const char *t
         .token_file = token_file,
         .make_forward = make_forward,
         .on_answer = on_answer,
+        .on_closed = on_closed,
         .control = env->control,
         .take_view = take_view,
         .drop_view = drop_view,
         .data = s,
     };
     s->env = *env;
+    s->samples = samples_waits_new(start_count, samples_ready);
     int rc = api_thread_new(listen_fd, &conf, &s->thread, err);
     if (rc != 0) {
+        samples_waits_free(&s->samples);
         free(s);
         return rc;
     }
@@ -325,6 +343,7 @@ void sidecar_server_free(struct sidecar_server **handle, int64_t grace_ms)
         return;
     }
     api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
     invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

@@ -18,6 +18,9 @@ struct sidecar_env {
                         struct errctx *err);
     int (*take_config)(void *data, const struct wire_push *push, struct view text, struct errctx *err);
     int (*take_stop_reason)(void *data, const char *reason, struct errctx *err);
+    /* For samples.h: a reference, NULL when there is nothing to count. */
+    void (*count_families)(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                           int64_t *ret_until_ms);
     void *data;
 };
 

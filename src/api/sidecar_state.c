@@ -140,20 +140,6 @@ static const struct state_shard *find_shard(const struct sidecar *sc, const stru
     return found != NULL || st->shard_count != 1 ? found : &st->shards[0];
 }
 
-static void give_to_shard(struct sidecar *sc, const struct state_shard *from)
-{
-    size_t count = from != NULL ? from->target_count : 0;
-    struct assignment *items = mem_calloc(count + 1, sizeof(*items));
-    struct target_status *statuses = mem_calloc(count + 1, sizeof(*statuses));
-    for (size_t i = 0; i < count; i++) {
-        items[i] = from->targets[i].a;
-        statuses[i] = from->targets[i].status;
-    }
-    local_shard_restore(sc->shard, items, statuses, count, sc->generation, sc->epoch);
-    free(items);
-    free(statuses);
-}
-
 static int read_any(struct sidecar *sc, struct state **ret, struct errctx *err)
 {
     int rc = state_read(sc->state_path, ret, err);
@@ -184,6 +170,6 @@ struct state *sidecar_restore(struct sidecar *sc)
         log_info(&LOG, "load state", "targets", log_num(shard != NULL ? (int64_t)shard->target_count : 0), "generation",
                  log_num((int64_t)sc->generation), "epoch", log_num((int64_t)sc->epoch));
     }
-    give_to_shard(sc, shard);
+    local_shard_restore_state(sc->shard, shard, sc->generation, sc->epoch);
     return st;
 }

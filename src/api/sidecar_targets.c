@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct logctx LOG = {NULL, "component", "sidecar"};
@@ -104,8 +105,11 @@ static int take_targets(struct sidecar *sc, const struct wire_push *push, const 
         sc->generation = change.generation;
         sc->epoch = change.epoch;
         sc->shard->ops->set_assignment(sc->shard, bound, change.count, sc->generation, sc->epoch);
-        log_info(&LOG, "assignment taken", "targets", log_num((int64_t)change.count), "generation",
-                 log_num((int64_t)sc->generation), "epoch", log_num((int64_t)sc->epoch));
+        char generation[24], epoch[24];
+        snprintf(generation, sizeof(generation), "%llu", (unsigned long long)sc->generation);
+        snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)sc->epoch);
+        log_info(&LOG, "assignment taken", "targets", log_num((int64_t)change.count), "generation", generation, "epoch",
+                 epoch);
     }
     wire_targets_free(bound, change.count);
     sidecar_drop_view(sc);
@@ -138,10 +142,37 @@ void sidecar_publish(void *data)
     const struct assignment *items = sc->shard->ops->assignment(sc->shard, &count);
     proxy_table_add(t, sc->shard->id, items, count);
     proxy_table_set_stop_reason(t, sc->stop_reason);
+    proxy_table_set_families(t, samples_demand_current(&sc->samples));
     proxy_table_unref(sc->table);
     sc->table = t;
     if (sc->d.proxy != NULL) {
         proxy_publish(sc->d.proxy, proxy_table_ref(t));
+    }
+}
+
+void sidecar_count_families(void *data, struct view job_substring, struct family_count **ret_count,
+                            size_t *ret_expected, int64_t *ret_until_ms)
+{
+    struct sidecar *sc = data;
+    const struct sidecar_view *v = sidecar_look(sc);
+    char *part = mem_dup(job_substring.base, job_substring.len);
+    size_t expected = 0;
+    int64_t longest_ms = 0;
+    bool is_new;
+    for (size_t i = 0; i < v->count; i++) {
+        const struct target *t = v->items[i].target;
+        if (v->items[i].state != ASSIGNMENT_LEAVING && v->statuses[i].health == TARGET_HEALTH_UP &&
+            strstr(t->job, part) != NULL) {
+            expected++;
+            longest_ms = t->interval_ms > longest_ms ? t->interval_ms : longest_ms;
+        }
+    }
+    free(part);
+    *ret_count = samples_demand_take(&sc->samples, job_substring, false, expected, longest_ms, &is_new);
+    *ret_expected = sc->samples.expected;
+    *ret_until_ms = sc->samples.until_ms;
+    if (is_new) {
+        sidecar_publish(sc);
     }
 }
 

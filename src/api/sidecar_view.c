@@ -1,6 +1,7 @@
 /* The sidecar's view and its JSON: see sidecar_view.h. Shapes of Kvass 0.3; "full" is ours, for a coordinator that
  * starts and wants the labels, too. */
 #include "api/sidecar_view.h"
+#include "api/samples.h"
 #include "base/mem.h"
 #include "model/wire_push.h"
 
@@ -99,18 +100,8 @@ void sidecar_answer_targets(const struct sidecar_view *v, struct bytes *out)
     wire_success_end(&w);
 }
 
-static void write_job_samples(struct json_writer *w, double scraped, double series)
-{
-    json_object_begin(w);
-    json_kv_double(w, "scrapedTotal", scraped);
-    json_kv_double(w, "total", series);
-    json_key(w, "metricsTotal");
-    json_object_begin(w);
-    json_object_end(w);
-    json_object_end(w);
-}
-
-void sidecar_answer_samples(const struct sidecar_view *v, struct view job_substring, struct bytes *out)
+void sidecar_answer_samples(const struct sidecar_view *v, struct view job_substring, struct family_count *count,
+                            struct bytes *out)
 {
     struct json_writer w;
     json_writer_init(&w, out);
@@ -125,7 +116,11 @@ void sidecar_answer_samples(const struct sidecar_view *v, struct view job_substr
         }
         if (job_substring.len == 0 || memmem(job, strlen(job), job_substring.base, job_substring.len) != NULL) {
             json_key(&w, job);
-            write_job_samples(&w, scraped, series);
+            json_object_begin(&w);
+            json_kv_double(&w, "scrapedTotal", scraped);
+            json_kv_double(&w, "total", series);
+            samples_write_families(&w, count, job);
+            json_object_end(&w);
         }
     }
     json_object_end(&w);

@@ -29,7 +29,9 @@ void sidecar_view_unref(struct sidecar_view *v); /* NULL is fine */
 void sidecar_answer_runtimeinfo(const struct sidecar_view *v, struct bytes *out);
 void sidecar_answer_statuses(const struct sidecar_view *v, struct bytes *out); /* hash -> status, a hash once */
 void sidecar_answer_targets(const struct sidecar_view *v, struct bytes *out);  /* {"Targets":{job:[target,...]}} */
-void sidecar_answer_samples(const struct sidecar_view *v, struct view job_substring, struct bytes *out);
+struct family_count;
+void sidecar_answer_samples(const struct sidecar_view *v, struct view job_substring, struct family_count *count,
+                            struct bytes *out); /* count: NULL = no detail */
 int sidecar_answer_config(const struct sidecar_view *v, struct bytes *out, struct errctx *err) MUST_CHECK;
 void sidecar_answer_extra_config(const struct sidecar_view *v, struct bytes *out);
 

@@ -25,8 +25,8 @@ static const struct {
     unsigned shard_types; /* a bit for each it can run; 0: it has none */
     int (*run)(const struct options *o);
 } ROLES[] = {
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS, appliance_run},
-    {ROLE_COORDINATOR, 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
+    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD, appliance_run},
+    {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
     {ROLE_SIDECAR, 0, sidecar_run},
 };
 
@@ -41,8 +41,8 @@ static int run(const struct options *o)
         }
     }
     fprintf(stderr,
-            "kvass: this version runs the role appliance with --shard.type=process, and the role coordinator with "
-            "--shard.type=static or http\n");
+            "kvass: this version runs the role appliance with --shard.type=process or systemd, and the role "
+            "coordinator with --shard.type=k8s, static or http\n");
     return EXIT_USAGE;
 }
 

@@ -92,4 +92,9 @@ int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, c
                          const char *base_dir, struct http_client_conf *ret,
                          struct errctx *err) MUST_CHECK;
 
+/* Checks one list item of a native mechanism ("http_sd_configs", ...) as promconf_load does, and that
+ * refresh_interval is more than nothing. For mechanisms, which are handed their item alone. */
+int promconf_sd_check(const char *key, const char *file, const char *base_dir, enum prometheus_major major,
+                      const struct yaml_node *item, struct errctx *err) MUST_CHECK;
+
 #endif

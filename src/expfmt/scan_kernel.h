@@ -106,7 +106,7 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
     while (len - at >= STEP && s->start_count + 64 <= SCAN_STARTS_MAX) {
         uint64_t samples, starts;
         struct masks_count m = block_count(base + at - 1);
-        uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_3, &samples, &starts);
+        uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_2_53, &samples, &starts);
         uint64_t good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
         s->samples += (uint64_t)__builtin_popcountll(samples & good & ~UINT64_C(1));
         if (s->wants_starts) {

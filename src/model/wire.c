@@ -11,10 +11,17 @@
 
 #define QUOTED_DIGITS_MIN 19
 
+/* A tree costs much more than its text: {} is two bytes, and 300 in memory. A text is refused by what its tree would
+ * weigh, before the tree is made. */
+#define WEIGHT_MAX_LEAST ((size_t)4 << 20)
+#define BYTES_PER_WEIGHT 16
+#define CONTAINER_WEIGHT 4
+
 struct quoting {
     struct view in;
     struct bytes *out;
     VEC(size_t) inserted; /* places in out of the quotes put in */
+    size_t weight;        /* of the tree: a member or an element each, a container four */
 };
 
 static bool is_digit(char c)
@@ -83,6 +90,7 @@ static void quote_integers(struct quoting *q)
             put_number(q, at, end);
             at = copied = end;
         } else {
+            q->weight += c == '{' || c == '[' ? CONTAINER_WEIGHT : c == ',' || c == ':';
             at++;
         }
     }
@@ -115,9 +123,17 @@ json_t *wire_parse(struct view text, size_t max_bytes, struct errctx *err)
     bytes_init(&quoted, text.len + text.len / 8 + 8);
     struct quoting q = {.in = text, .out = &quoted};
     quote_integers(&q);
-    json_t *root = json_loadb(bytes_view(&quoted).base, quoted.len, JSON_ALLOW_NUL, &error);
-    if (root == NULL) {
-        (void)fail_at(&q, &error, err);
+    size_t weight_max =
+        max_bytes / BYTES_PER_WEIGHT > WEIGHT_MAX_LEAST ? max_bytes / BYTES_PER_WEIGHT : WEIGHT_MAX_LEAST;
+    json_t *root = NULL;
+    if (q.weight > weight_max) {
+        (void)errctx_set(err, ERR_LIMIT, "JSON of too many members and elements: weighs %zu, at most %zu are accepted",
+                         q.weight, weight_max);
+    } else {
+        root = json_loadb(bytes_view(&quoted).base, quoted.len, JSON_ALLOW_NUL, &error);
+        if (root == NULL) {
+            (void)fail_at(&q, &error, err);
+        }
     }
     vec_done(&q.inserted);
     bytes_done(&quoted);

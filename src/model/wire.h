@@ -11,7 +11,8 @@
 
 #include <jansson.h>
 
-/* Parses text of at most max_bytes; NULL with ERR_PARSE (message has line and column) or ERR_LIMIT. Caller
+/* Parses text of at most max_bytes, and of a sixteenth as many members and elements (4 million at least); NULL with
+ * ERR_PARSE (message has line and column) or ERR_LIMIT. Caller
  * json_decref()s. */
 json_t *wire_parse(struct view text, size_t max_bytes, struct errctx *err);
 
