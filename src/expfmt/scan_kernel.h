@@ -103,7 +103,7 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
     struct count_state st = {0};
     size_t at = 0, begin = 0; /* base[at - 1] is bit 0 */
     scan_begin(s);
-    while (len - at >= STEP && s->start_count + 64 <= SCAN_STARTS_MAX) {
+    while (len - at >= STEP && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX) {
         uint64_t samples, starts;
         struct masks_count m = block_count(base + at - 1);
         uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_3, &samples, &starts);
@@ -479,6 +479,9 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
         uint64_t comment = comments_check(s, open, m, i, good, block);
         good = comment != 0 ? comment - 1 : good;
         open->samples += (uint64_t)__builtin_popcountll(m->ends[i] & good & not_first);
+        if (s->wants_starts) {
+            note_starts(s, (m->lf[i] << 1) & ~m->comment[i] & good, at - 1);
+        }
         *begin = line_begin(m->lf[i] & good, at - 1, *begin);
         if (~good != 0) {
             return false;
@@ -499,13 +502,13 @@ SCAN_FN bool lanes_empty(const uint64_t v[LANES])
 SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
                           size_t *begin)
 {
-    if (count == LANES && !s->wants_starts && !open->complex && lanes_empty(m->trouble)) {
+    if (count == LANES && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && !open->complex && lanes_empty(m->trouble)) {
         *at += LANES * STEP;
         return strict_account_all(s, open, m, *at - LANES * STEP, begin);
     }
     bool more = true;
     for (int i = 0; i < count && more; i++, *at += STEP) {
-        more = s->start_count + 64 <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
+        more = s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
     }
     return more;
 }
