@@ -1,5 +1,6 @@
 /* Shard groups: see groups.h. */
 #include "balancer/groups.h"
+#include "base/metrics.h"
 
 static void shard_drop(struct shard *s)
 {
@@ -248,4 +249,27 @@ void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
         group->dirty = false;
     }
     groups_wishes_free(&wishes, g);
+}
+
+void groups_export(const struct groups *g, uint64_t limit_series, bool vanished)
+{
+    static const enum metric_id ROWS[] = {METRIC_BALANCER_SHARD_HEAD_SERIES, METRIC_BALANCER_SHARD_LIMIT_SERIES,
+                                          METRIC_BALANCER_SHARD_LOAD_SERIES, METRIC_BALANCER_SHARD_READY,
+                                          METRIC_BALANCER_SHARD_TARGETS};
+    for (size_t i = 0; vanished && i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        metric_forget(ROWS[i]);
+    }
+    vec_foreach(group, &g->items) {
+        vec_foreach(r, &group->replicas) {
+            const struct shard *s = r->shard;
+            const struct shard_info *info = r->shard->ops->info(r->shard);
+            uint64_t limit = group->capacity_series != 0 ? group->capacity_series : limit_series;
+            bool ready = r->provider_health == SHARD_HEALTH_READY && info->health == SHARD_HEALTH_READY;
+            metric_set(METRIC_BALANCER_SHARD_HEAD_SERIES, (double)info->head_series, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_LIMIT_SERIES, (double)limit, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_LOAD_SERIES, (double)group->load_series, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_READY, ready, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_TARGETS, group->targets, s->id, s->replica);
+        }
+    }
 }

@@ -48,4 +48,8 @@ void groups_wishes_free(struct wish **wishes, const struct groups *g);
 /* Pushes the wish to every replica of each dirty group whose objects exist. */
 void groups_push(struct groups *g, const struct registry *r, uint64_t epoch);
 
+/* What an operator watches of each shard, as metrics. limit_series: of groups without a capacity of their own;
+ * vanished: some shard may be gone, so that the old series are dropped first. */
+void groups_export(const struct groups *g, uint64_t limit_series, bool vanished);
+
 #endif

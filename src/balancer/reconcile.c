@@ -135,7 +135,7 @@ static void round_run(void *data)
         .config_generation = r->config_generation,
         .shards_own = r->conf.shards_own,
     };
-    groups_sync(&r->groups, &env, somebody_owns, r);
+    bool changed = groups_sync(&r->groups, &env, somebody_owns, r);
     if (reconcile_may_act(r, now_ms)) {
         drop_over_limit(r, now_ms);
         plan_and_apply(r, now_ms);
@@ -147,6 +147,7 @@ static void round_run(void *data)
         groups_push(&r->groups, &r->registry, r->epoch);
     }
     export_ledger(r);
+    groups_export(&r->groups, r->conf.limits.series, changed);
     r->rounds++;
     metric_cell_observe(metric_cell(METRIC_BALANCER_ROUND_DURATION_SECONDS),
                         (double)(timebase_monotonic_us() - begin_us) / 1e6);
