@@ -121,7 +121,8 @@ static void come_back(void *data)
 static void at_control(void *data)
 {
     struct api_call *c = data;
-    if (c->thread->loop == NULL) { /* the server has ended meanwhile, and the exchange with it */
+    if (c->thread->loop == NULL) { /* the server has ended meanwhile, and answered: this only frees the exchange */
+        http_respond(c->exchange, 503, NULL, VIEW(""));
         call_free(c);
         return;
     }
@@ -129,9 +130,7 @@ static void at_control(void *data)
         c->on_control(c);
     }
     c->view = c->thread->conf.take_view(c->data);
-    if (!loop_post(c->thread->loop, come_back, c)) {
-        call_free(c);
-    }
+    invariant(loop_post(c->thread->loop, come_back, c)); /* the loop ends while this one waits in api_thread_free */
 }
 
 void api_call_control(struct api_thread *t, struct http_exchange *x, void (*on_control)(struct api_call *c),

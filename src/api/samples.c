@@ -59,6 +59,7 @@ struct samples_waits {
                   int64_t *ret_until_ms);
     void (*on_ready)(struct api_call *c);
     VEC(struct wait *) waiting;
+    bool closed;
 };
 
 struct samples_waits *samples_waits_new(void (*start)(void *data, struct view job_substring,
@@ -80,12 +81,9 @@ static void input_free(void *data)
     free(in);
 }
 
-void samples_waits_free(struct samples_waits **handle)
+void samples_waits_close(struct samples_waits *w)
 {
-    struct samples_waits *w = *handle;
-    if (w == NULL) {
-        return;
-    }
+    w->closed = true;
     vec_foreach(wait, &w->waiting) {
         loop_timer_free(&(*wait)->timer);
         http_respond((*wait)->exchange, 503, API_TEXT_TYPE, VIEW("shutting down\n"));
@@ -93,7 +91,11 @@ void samples_waits_free(struct samples_waits **handle)
         free(*wait);
     }
     vec_done(&w->waiting);
-    free(w);
+}
+
+void samples_waits_free(struct samples_waits **handle)
+{
+    free(*handle);
     *handle = NULL;
 }
 
@@ -127,7 +129,7 @@ static void started(struct api_call *c)
     struct samples_input *in = c->input;
     struct samples_waits *w = in->waits;
     bool enough = in->count == NULL || family_count_targets(in->count) >= in->expected;
-    if (enough || timebase_monotonic_ms() >= in->until_ms || w->waiting.len >= WAITING_MAX) {
+    if (enough || w->closed || timebase_monotonic_ms() >= in->until_ms || w->waiting.len >= WAITING_MAX) {
         w->on_ready(c);
         return;
     }

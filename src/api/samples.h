@@ -36,7 +36,8 @@ struct samples_waits *samples_waits_new(void (*start)(void *data, struct view jo
                                                       struct family_count **ret_count, size_t *ret_expected,
                                                       int64_t *ret_until_ms),
                                         void (*on_ready)(struct api_call *c));
-void samples_waits_free(struct samples_waits **w); /* ends those that wait; on the API thread, or after it */
+void samples_waits_close(struct samples_waits *w); /* ends those that wait; on the API thread, its last act */
+void samples_waits_free(struct samples_waits **w); /* after api_thread_free */
 
 struct samples_input {
     char *job_substring;

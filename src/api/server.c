@@ -271,7 +271,7 @@ static void start_count(void *data, struct view job_substring, struct family_cou
 static void on_closed(void *data)
 {
     struct api_server *s = data;
-    samples_waits_free(&s->samples);
+    samples_waits_close(s->samples);
 }
 
 int api_server_new(int listen_fd, const char *web_config_file, const char *token_file, const struct api_env *env,
@@ -308,6 +308,7 @@ void api_server_free(struct api_server **handle, int64_t grace_ms)
         return;
     }
     api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
     invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

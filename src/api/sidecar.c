@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define API_GRACE_MS       3000
 #define VIEW_AGE_MS        300
@@ -150,7 +151,11 @@ static int choose_paths(struct sidecar *sc, struct errctx *err)
         return errctx_set(err, ERR_INVALID, "config.output-file: expected the name of a file");
     }
     char *folder = slash == NULL ? mem_strdup(".") : mem_dup(path, slash == path ? 1 : (size_t)(slash - path));
+    bool is_there = access(folder, F_OK) == 0;
     int rc = files_make_dirs(folder, 0750, err);
+    if (rc == 0 && !is_there && sc->d.gid != (gid_t)-1 && chown(folder, (uid_t)-1, sc->d.gid) != 0) {
+        rc = errctx_set_errno(err, errno, "chown(%s)", folder);
+    }
     char *real = rc == 0 ? realpath(folder, NULL) : NULL;
     if (rc == 0 && real == NULL) {
         rc = errctx_set_errno(err, errno, "%s", folder);

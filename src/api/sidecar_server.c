@@ -305,7 +305,7 @@ static void start_count(void *data, struct view job_substring, struct family_cou
 static void on_closed(void *data)
 {
     struct sidecar_server *s = data;
-    samples_waits_free(&s->samples);
+    samples_waits_close(s->samples);
 }
 
 int sidecar_server_new(int listen_fd, const char *web_config_file, const char *token_file,
@@ -343,6 +343,7 @@ void sidecar_server_free(struct sidecar_server **handle, int64_t grace_ms)
         return;
     }
     api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
     invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct logctx LOG = {NULL, "component", "sidecar"};
@@ -104,8 +105,11 @@ static int take_targets(struct sidecar *sc, const struct wire_push *push, const 
         sc->generation = change.generation;
         sc->epoch = change.epoch;
         sc->shard->ops->set_assignment(sc->shard, bound, change.count, sc->generation, sc->epoch);
-        log_info(&LOG, "assignment taken", "targets", log_num((int64_t)change.count), "generation",
-                 log_num((int64_t)sc->generation), "epoch", log_num((int64_t)sc->epoch));
+        char generation[24], epoch[24];
+        snprintf(generation, sizeof(generation), "%llu", (unsigned long long)sc->generation);
+        snprintf(epoch, sizeof(epoch), "%llu", (unsigned long long)sc->epoch);
+        log_info(&LOG, "assignment taken", "targets", log_num((int64_t)change.count), "generation", generation, "epoch",
+                 epoch);
     }
     wire_targets_free(bound, change.count);
     sidecar_drop_view(sc);

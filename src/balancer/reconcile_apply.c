@@ -39,10 +39,14 @@ static void move_end(struct reconcile *r, const struct plan_action *a, enum move
     metric_add(METRIC_BALANCER_MOVES_ENDED, 1, state == MOVE_FINISHED ? "finished" : "undone");
 }
 
-static void log_action(const struct plan_action *a, const struct target *t)
+static void log_action(const struct reconcile *r, const struct plan_action *a, const struct target *t)
 {
-    log_info(&RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "from",
-             a->from >= 0 ? log_num(a->from) : NULL, "to", a->to >= 0 ? log_num(a->to) : NULL, "reason", a->reason);
+    int32_t group = a->to >= 0 ? a->to : a->from;
+    size_t replica = group >= 0 ? (uint32_t)group / GROUPS_STRIDE : SIZE_MAX;
+    log_info(&RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "replica",
+             replica < r->groups.replicas.len ? r->groups.replicas.items[replica] : NULL, "from",
+             a->from >= 0 ? log_num(a->from % (int32_t)GROUPS_STRIDE) : NULL, "to",
+             a->to >= 0 ? log_num(a->to % (int32_t)GROUPS_STRIDE) : NULL, "reason", a->reason);
 }
 
 /* ---------------------------------------------------------------- applying a plan */
@@ -87,7 +91,7 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, int64
     if (e == NULL) {
         return;
     }
-    log_action(a, e->target);
+    log_action(r, a, e->target);
     note_decision(e, a, now_ms);
     switch (a->type) {
     case PLAN_ASSIGN:

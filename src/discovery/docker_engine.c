@@ -203,12 +203,12 @@ static void ask_next(struct docker_engine *e)
         return;
     }
     const struct docker_list *list = &e->conf.lists[e->next];
-    bool has_filters = list->has_filters && e->filters[0] != '\0';
-    char *path = mem_printf("/v%s%s%s%s", e->version, list->path,
-                            !has_filters                      ? ""
-                            : strchr(list->path, '?') != NULL ? "&"
-                                                              : "?",
-                            has_filters ? e->filters : "");
+    size_t len = strcspn(list->path, "?");
+    const char *query = list->path[len] == '?' ? list->path + len + 1 : "";
+    const char *filters = list->has_filters ? e->filters : "";
+    bool has_both = query[0] != '\0' && filters[0] != '\0', has_any = query[0] != '\0' || filters[0] != '\0';
+    char *path = mem_printf("/v%s%.*s%s%s%s%s", e->version, (int)len, list->path, has_any ? "?" : "", filters,
+                            has_both ? "&" : "", query);
     e->call = sd_api_get(e->api, path, e->refresh_ms, on_list, e);
     free(path);
 }

@@ -63,8 +63,8 @@ struct mechanism {
                  struct errctx *err);
 };
 
-extern const struct mechanism mechanism_static, mechanism_file, mechanism_http, mechanism_consul, mechanism_docker,
-    mechanism_dockerswarm;
+extern const struct mechanism mechanism_static, mechanism_file, mechanism_http, mechanism_dns, mechanism_consul,
+    mechanism_docker, mechanism_dockerswarm;
 
 /* The table: NULL when the key is not native. */
 const struct mechanism *mechanism_find(const char *key);

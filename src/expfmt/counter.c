@@ -118,8 +118,10 @@ static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t 
 {
     size_t begin = at;
     bool more = c->scan_with != NULL && c->format == EXPOSITION_TEXT && at > 0;
-    while (more && len - at >= SCAN_BYTES_MIN && base[at] != '#') {
+    while (more && len - at >= SCAN_BYTES_MIN) {
+        c->scan.type = c->text.type;
         c->scan_with(&c->scan, base + at, len - at < SCAN_BYTES_MAX ? len - at : SCAN_BYTES_MAX);
+        c->text.type = c->scan.type;
         c->result.scraped += c->scan.samples;
         if (c->needs_names) {
             count_names(c, base + at);

@@ -56,7 +56,7 @@ enum sd_kind {
     SD_KIND_NAMESPACE,
     SD_KIND_REPLICASET,
     SD_KIND_JOB,
-    SD_KIND_COUNT
+    SD_KIND_COUNT,
 };
 
 struct sd_build {
@@ -64,9 +64,9 @@ struct sd_build {
     enum prometheus_major major;
     struct k8s_watcher *const *watchers; /* by kind; NULL: not watched */
     struct label_names *names;
-    struct arena *arena;      /* of the group being built */
-    VEC(uint64_t) related;    /* what was looked up */
-    VEC(struct label) labels; /* of the set being built */
+    struct arena *arena;        /* of the group being built */
+    VEC(uint64_t) related;      /* what was looked up */
+    VEC(struct label) labels;   /* of the set being built */
     VEC(struct labels *) targets;
 };
 
@@ -76,13 +76,13 @@ uint64_t sd_related(enum sd_kind kind, struct view namespace, struct view name);
 
 /* --- label sets (sd_labels.c) */
 
-void sd_add(struct sd_build *b, const char *name, struct view value);      /* name: literal, with __meta_kubernetes_ */
+void sd_add(struct sd_build *b, const char *name, struct view value); /* name: literal, whole */
 void sd_add_text(struct sd_build *b, const char *name, const char *value); /* value: literal */
 void sd_add_mapped(struct sd_build *b, const char *prefix, struct view key, struct view value); /* key is sanitized */
 /* Labels and annotations of an object and, with_name, its name, as __meta_kubernetes_<kind>_... */
 void sd_add_meta(struct sd_build *b, const char *kind, const struct k8s_object *o, bool with_name);
 void sd_add_namespace_meta(struct sd_build *b, struct view namespace); /* attach_metadata.namespace */
-bool sd_add_node_meta(struct sd_build *b, struct view node);           /* attach_metadata.node; false: no such node */
+bool sd_add_node_meta(struct sd_build *b, struct view node); /* attach_metadata.node; false: no such node */
 void sd_add_pod(struct sd_build *b, const struct k8s_object *pod);     /* pod_* */
 /* pod_container_* of a container of role pod, with a port (NULL: none). */
 void sd_add_container(struct sd_build *b, struct k8s_value container, bool is_init, const struct k8s_value *port);
@@ -91,8 +91,8 @@ void sd_add_port(struct sd_build *b, struct k8s_value container, bool is_init, s
                  struct view protocol);
 struct view sd_join(struct sd_build *b, struct view host, struct view port); /* [v6]:port; port "" counts as 0 */
 struct view sd_lower(struct sd_build *b, struct view text);
-size_t sd_mark(const struct sd_build *b);                /* labels so far */
-void sd_end_target(struct sd_build *b, size_t mark);     /* labels from mark on are a target */
+size_t sd_mark(const struct sd_build *b);               /* labels so far */
+void sd_end_target(struct sd_build *b, size_t mark);    /* labels from mark on are a target */
 struct labels *sd_take(struct sd_build *b, size_t mark); /* labels from mark on as a set */
 
 /* --- roles: labels go to b->labels (common ones first, left there), targets to b->targets. */

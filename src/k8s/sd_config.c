@@ -1,5 +1,5 @@
-/* Reading an item of kubernetes_sd_configs: see sd.h. What Prometheus refuses is refused, with file, line and column.
- */
+/* Reading an item of kubernetes_sd_configs: see sd.h. What Prometheus refuses is refused, with file, line and
+ * column. */
 #include "k8s/sd.h"
 
 #include "discovery/file_paths.h"
@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 static const char *const ROLES[] = {
-    [SD_NODE] = "node",           [SD_POD] = "pod",         [SD_SERVICE] = "service", [SD_ENDPOINTS] = "endpoints",
+    [SD_NODE] = "node",           [SD_POD] = "pod",
+    [SD_SERVICE] = "service",     [SD_ENDPOINTS] = "endpoints",
     [SD_SLICE] = "endpointslice", [SD_INGRESS] = "ingress",
 };
 

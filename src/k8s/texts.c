@@ -89,3 +89,8 @@ struct view k8s_texts_get(const struct k8s_texts *t, uint32_t id)
     const struct text *e = t->by_id.items[id];
     return view_make(e->base, e->len);
 }
+
+size_t k8s_texts_count(const struct k8s_texts *t)
+{
+    return t->by_text.len;
+}

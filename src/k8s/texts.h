@@ -6,6 +6,7 @@
 
 uint32_t k8s_texts_ref(struct k8s_texts *t, struct view text); /* adds it when it is new */
 void k8s_texts_unref(struct k8s_texts *t, uint32_t id);
+size_t k8s_texts_count(const struct k8s_texts *t);
 struct view k8s_texts_get(const struct k8s_texts *t, uint32_t id);
 
 #endif

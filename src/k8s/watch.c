@@ -11,36 +11,30 @@
  * and so does the watch itself. */
 #include "k8s/watch.h"
 
-#include "base/hash.h"
-#include "base/hashmap.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "base/vec.h"
 #include "k8s/event.h"
+#include "k8s/store.h"
 #include "k8s/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_BASE_MS      800
-#define BACKOFF_CAP_MS       30000
-#define SHORT_WATCH_MS       1000  /* one that ends sooner without an event has failed */
-#define GOOD_WATCH_MS        5000  /* one that lived this long, or brought something, ends the counting of failures */
-#define WATCH_MIN_S          300   /* timeoutSeconds: this, and up to as much again */
-#define WATCH_EXTRA_MS       30000 /* given to the server to end a watch by itself */
+#define BACKOFF_BASE_MS     800
+#define BACKOFF_CAP_MS      30000
+#define SHORT_WATCH_MS      1000   /* one that ends sooner without an event has failed */
+#define GOOD_WATCH_MS       5000   /* one that lived this long, or brought something, ends the counting of failures */
+#define WATCH_MIN_S         300    /* timeoutSeconds: this, and up to as much again */
+#define WATCH_EXTRA_MS      30000  /* given to the server to end a watch by itself */
 #define STREAMED_PATIENCE_MS 60000 /* without an event of a streamed list */
-#define RELIST_AFTER         3     /* failures of watches in a row */
-#define ERROR_LOG_MS         60000
+#define RELIST_AFTER        3      /* failures of watches in a row */
+#define ERROR_LOG_MS        60000
 
 enum phase { PHASE_WAITING, PHASE_LISTING, PHASE_STREAMED, PHASE_WATCHING };
 enum next { NEXT_LIST, NEXT_WATCH };
-
-struct entry {
-    struct k8s_object *object;
-    unsigned mark; /* of the list that last showed it */
-};
 
 struct k8s_watcher {
     struct k8s_watch *watch;
@@ -54,11 +48,9 @@ struct k8s_watch {
     struct k8s_resource resource;
     char *namespace, *label_selector, *field_selector, *what;
     const char *schema_text;
-    struct k8s_schema *schema;
+    struct k8s_store store;
     bool is_consistent, is_synced, has_listed, from_cache_failed, no_streamed;
     struct metric_cell *count;
-    struct hashmap objects; /* struct entry */
-    unsigned mark;
     VEC(struct k8s_watcher *) watchers;
     unsigned in_callback;
     enum phase phase;
@@ -76,34 +68,13 @@ struct k8s_watch {
     struct log_limit error_limit;
 };
 
-struct object_key {
-    struct view namespace, name;
-};
-
-/* --- objects */
-
-static bool entry_equal(const void *entry, const void *key)
-{
-    const struct entry *e = entry;
-    const struct object_key *k = key;
-    return view_equal(k8s_object_name(e->object), k->name) && view_equal(k8s_object_namespace(e->object), k->namespace);
-}
-
-static uint64_t key_hash(struct object_key k)
-{
-    return hash_view(k.name) * 31 + hash_view(k.namespace);
-}
-
-static struct object_key key_of(const struct k8s_object *o)
-{
-    return (struct object_key){k8s_object_namespace(o), k8s_object_name(o)};
-}
-
 static void watch_reap(struct k8s_watch *w);
 
-static void tell_change(struct k8s_watch *w, enum k8s_change change, const struct k8s_object *before,
+/* The store's on_change. */
+static void tell_change(void *data, enum k8s_change change, const struct k8s_object *before,
                         const struct k8s_object *now)
 {
+    struct k8s_watch *w = data;
     metric_cell_add(w->count, change == K8S_ADDED ? 1 : change == K8S_DELETED ? -1 : 0);
     if (!w->is_synced) {
         return;
@@ -118,75 +89,11 @@ static void tell_change(struct k8s_watch *w, enum k8s_change change, const struc
     w->in_callback--;
 }
 
-static void object_remove(struct k8s_watch *w, struct entry *e)
-{
-    struct object_key k = key_of(e->object);
-    hashmap_remove(&w->objects, key_hash(k), &k);
-    tell_change(w, K8S_DELETED, e->object, NULL);
-    k8s_object_free(e->object, w->client->texts);
-    free(e);
-}
-
-/* Takes over o. */
-static void object_put(struct k8s_watch *w, struct k8s_object *o)
-{
-    struct object_key k = key_of(o);
-    struct entry *e = hashmap_get(&w->objects, key_hash(k), &k);
-    if (e == NULL && w->objects.len < K8S_WATCH_OBJECTS_MAX) {
-        e = mem_calloc(1, sizeof(*e));
-        e->object = o;
-        e->mark = w->mark;
-        hashmap_add(&w->objects, key_hash(k), e);
-        tell_change(w, K8S_ADDED, NULL, o);
-        return;
-    }
-    if (e != NULL) {
-        e->mark = w->mark;
-    }
-    if (e == NULL || k8s_object_equal(e->object, o)) {
-        if (e == NULL) {
-            metric_add(METRIC_K8S_BROKEN_OBJECTS, 1, w->resource.plural);
-        }
-        k8s_object_free(o, w->client->texts);
-        return;
-    }
-    struct k8s_object *before = e->object;
-    e->object = o;
-    tell_change(w, K8S_MODIFIED, before, o);
-    k8s_object_free(before, w->client->texts);
-}
-
 static void object_take(struct k8s_watch *w, const json_t *tree, bool is_deleted)
 {
-    struct k8s_object *o = k8s_object_new(tree, w->schema, w->client->texts);
-    if (o == NULL) {
+    if (k8s_store_take(&w->store, tree, is_deleted) != 0) {
         metric_add(METRIC_K8S_BROKEN_OBJECTS, 1, w->resource.plural);
-    } else if (!is_deleted) {
-        object_put(w, o);
-    } else {
-        struct object_key k = key_of(o);
-        struct entry *e = hashmap_get(&w->objects, key_hash(k), &k);
-        if (e != NULL) {
-            object_remove(w, e);
-        }
-        k8s_object_free(o, w->client->texts);
     }
-}
-
-/* Removes what the list that has just ended did not show. */
-static void sweep(struct k8s_watch *w)
-{
-    VEC(struct entry *) gone = {0};
-    size_t it = 0;
-    for (struct entry *e; (e = hashmap_next(&w->objects, &it)) != NULL;) {
-        if (e->mark != w->mark) {
-            *vec_push(&gone) = e;
-        }
-    }
-    for (size_t i = 0; i < gone.len; i++) {
-        object_remove(w, gone.items[i]);
-    }
-    vec_done(&gone);
 }
 
 /* --- users */
@@ -255,7 +162,7 @@ static void set_version(struct k8s_watch *w, const char *version)
 static void listed(struct k8s_watch *w, const char *version)
 {
     set_version(w, version);
-    sweep(w);
+    k8s_store_sweep(&w->store);
     w->has_listed = w->is_synced = true;
     tell_synced(w);
 }
@@ -270,7 +177,7 @@ static int on_item(void *data, json_t *item)
 
 static void on_list_begin(void *data)
 {
-    ((struct k8s_watch *)data)->mark++;
+    k8s_store_begin(&((struct k8s_watch *)data)->store);
 }
 
 static void on_list_done(void *data, const char *version, const struct k8s_answer *a)
@@ -415,7 +322,7 @@ static void stream_start(struct k8s_watch *w, bool is_list)
     if (is_list) {
         k8s_query_add(&url, "sendInitialEvents", "true");
         k8s_query_add(&url, "resourceVersionMatch", "NotOlderThan");
-        w->mark++;
+        k8s_store_begin(&w->store);
         metric_add(METRIC_K8S_WATCH_RELISTS, 1, w->resource.plural, w->list_reason);
         loop_timer_start(w->timer, STREAMED_PATIENCE_MS, 0);
     } else {
@@ -473,16 +380,10 @@ static void watch_free(struct k8s_watch *w)
     if (w->stream != NULL) {
         k8s_stream_cancel(w->stream);
     }
-    size_t it = 0;
-    for (struct entry *e; (e = hashmap_next(&w->objects, &it)) != NULL;) {
-        k8s_object_free(e->object, w->client->texts);
-        free(e);
-    }
-    metric_cell_add(w->count, -(double)w->objects.len);
-    hashmap_done(&w->objects);
+    metric_cell_add(w->count, -(double)w->store.objects.len);
+    k8s_store_done(&w->store);
     loop_timer_free(&w->timer);
     loop_timer_free(&w->newcomer);
-    k8s_schema_free(&w->schema);
     k8s_client_unref(w->client);
     vec_done(&w->watchers);
     free(w->ended_by);
@@ -548,11 +449,10 @@ static struct k8s_watch *watch_new(struct k8s_client *c, const struct k8s_watch_
     w->field_selector = mem_strdup(s->field_selector != NULL ? s->field_selector : "");
     w->what = k8s_what("watch", s->resource, s->namespace, NULL, NULL);
     w->schema_text = s->schema;
-    w->schema = k8s_schema_new(s->schema);
+    k8s_store_init(&w->store, s->schema, c->texts, tell_change, w);
     w->is_consistent = s->consistent;
     w->list_reason = "first";
     w->count = metric_cell(METRIC_K8S_WATCH_OBJECTS, w->resource.plural);
-    hashmap_init(&w->objects, entry_equal);
     w->timer = loop_timer_new(c->loop, on_timer, w);
     w->newcomer = loop_timer_new(c->loop, on_newcomer, w);
     w->next_watch = c->watches;
@@ -595,18 +495,15 @@ bool k8s_watcher_is_synced(const struct k8s_watcher *u)
 
 size_t k8s_watcher_count(const struct k8s_watcher *u)
 {
-    return u->watch->objects.len;
+    return u->watch->store.objects.len;
 }
 
 const struct k8s_object *k8s_watcher_find(const struct k8s_watcher *u, struct view namespace, struct view name)
 {
-    struct object_key k = {namespace, name};
-    const struct entry *e = hashmap_get(&u->watch->objects, key_hash(k), &k);
-    return e != NULL ? e->object : NULL;
+    return k8s_store_find(&u->watch->store, namespace, name);
 }
 
 const struct k8s_object *k8s_watcher_next(const struct k8s_watcher *u, size_t *it)
 {
-    const struct entry *e = hashmap_next(&u->watch->objects, it);
-    return e != NULL ? e->object : NULL;
+    return k8s_store_next(&u->watch->store, it);
 }

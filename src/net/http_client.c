@@ -53,6 +53,7 @@ struct http_call {
     size_t body_len;
     int64_t deadline_ms;
     size_t answer_bytes_max, answer_bytes, head_bytes;
+    bool head_ended; /* libcurl takes a head that is cut off for a whole one */
     struct bytes answer;
     struct http_profile *profile;
     const char *want_header;
@@ -223,6 +224,7 @@ static bool call_follow(struct http_call *call)
     }
     bytes_clear(&call->answer);
     call->answer_bytes = call->head_bytes = 0;
+    call->head_ended = false;
     call_start(call);
     return true;
 }
@@ -231,6 +233,9 @@ static void on_curl_done(void *data, CURL *easy, CURLcode code)
 {
     struct http_call *call = data;
     call->state = CALL_STATE_ENDED;
+    if (code == CURLE_OK && call->err.code == 0 && !call->head_ended && call->answer_bytes == 0) {
+        errctx_set(&call->err, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
+    }
     if (code == CURLE_OK && call->err.code == 0 && call_follow(call)) {
         return;
     }
@@ -276,7 +281,7 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
 static size_t on_head(char *base, size_t size, size_t count, void *data)
 {
     struct http_call *call = data;
-    (void)base;
+    call->head_ended = size * count <= 2 && base[0] != ' ' && base[size * count - 1] == '\n';
     call->head_bytes += size * count;
     if (call->head_bytes > HEAD_BYTES_MAX) {
         errctx_set(&call->err, ERR_LIMIT, "the head of the answer is larger than %zu bytes", HEAD_BYTES_MAX);

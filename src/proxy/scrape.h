@@ -62,6 +62,7 @@ struct scrape {
     size_t head_bytes;
     char upstream_reason[128], content_type[256], content_encoding[64];
     bool has_type, has_encoding; /* the first header of a name counts */
+    bool head_ended;             /* libcurl takes a head that is cut off for a whole one */
     enum content_encoding encoding;
     bool body_begun;
     struct decoder *decoder;

@@ -5,6 +5,7 @@
  * A few bytes can decode to gigabytes. So decoding stops in the middle of what came when enough waits for Prometheus,
  * or when this scrape has had its turn; what is left stays in the stash, libcurl is paused, and upstream_resume goes
  * on. */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/timebase.h"
 #include "proxy/family_count.h"
@@ -209,7 +210,7 @@ static void take_status_line(struct scrape *s, struct view line)
 {
     s->upstream_status = 0;
     s->upstream_reason[0] = s->content_type[0] = s->content_encoding[0] = '\0';
-    s->has_type = s->has_encoding = false;
+    s->has_type = s->has_encoding = s->head_ended = false;
     s->head_bytes = 0;
     const char *space = memchr(line.base, ' ', line.len);
     if (space != NULL) {
@@ -245,6 +246,7 @@ static size_t on_header(char *base, size_t size, size_t count, void *data)
         errctx_set(&s->err, ERR_LIMIT, "the head of the answer is larger than %zu bytes", HEAD_BYTES_MAX);
         return line.len + 1;
     }
+    s->head_ended = trim(line).len == 0;
     const char *colon = memchr(line.base, ':', line.len);
     if (colon != NULL) {
         struct view name = view_make(line.base, (size_t)(colon - line.base));
@@ -310,6 +312,10 @@ static void follow(struct scrape *s, char *url)
 static bool judge_head(struct scrape *s, CURL *easy, CURLcode code)
 {
     bool whole = code == CURLE_OK || code == CURLE_WRITE_ERROR; /* the latter: a long page about an error */
+    if (code == CURLE_OK && s->err.code == 0 && !s->head_ended) {
+        scrape_fail(s, 502, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
+        return true;
+    }
     if (s->upstream_status == 200 || !whole || s->err.code != 0) {
         return false;
     }
@@ -473,9 +479,13 @@ static void apply_and_start(void *data)
 
 static void begin_request(struct scrape *s)
 {
+    struct view url = view_of(s->redirect_url != NULL ? s->redirect_url : s->target->url);
+    struct view host = view_make(url.base, strcspn(url.base, "/") + 2); /* with the scheme */
+    host.len += strcspn(url.base + host.len, "/?#");
     curl_slist_free_all(s->headers);
     s->headers = NULL;
     s->easy = curl_loop_easy_get(s->worker->curl);
+    curl_loop_keep_by(s->worker->curl, s->easy, hash_view(host));
     if (s->req != NULL) {
         forward_headers(s);
     } else {

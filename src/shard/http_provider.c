@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 #define ANSWER_BYTES_MAX ((size_t)16 << 20)
-#define AGAIN_MS         1000
+#define AGAIN_MS         200
 #define LOG_EVERY_MS     60000
 
 static const struct logctx LOG = {NULL, "component", "shard-service"};
@@ -27,6 +27,7 @@ struct http_provider {
     struct loop_timer *timer;
     struct http_call *call;
     bool is_put, is_known;
+    bool must_list; /* after a PUT the list is looked at before the next one */
     struct provider_list list;
     unsigned desired; /* as the service says */
     int64_t asked;    /* the number of the last scale; -1 = none */
@@ -153,6 +154,7 @@ static void on_listed(struct http_provider *p, const struct http_answer *a)
     struct errctx err = ERRCTX_INIT;
     struct provider_list fresh;
     unsigned desired;
+    p->must_list = false;
     if (read_answer(a, &p->list, &fresh, &desired, &err) != 0) {
         failed(p, "list shards", err.msg);
         return;
@@ -179,7 +181,8 @@ static void on_done(void *data, const struct http_answer *a)
         snprintf(text, sizeof(text), "status %d", a->status);
         failed(p, "scale", a->err.code != 0 ? a->err.msg : text);
     } else {
-        loop_timer_start(p->timer, AGAIN_MS, 0); /* the list tells what came of it */
+        p->must_list = true; /* it tells what came of it */
+        loop_timer_start(p->timer, AGAIN_MS, 0);
     }
 }
 
@@ -231,9 +234,8 @@ static void on_timer(void *data)
 static void http_scale(struct provider *base, unsigned wanted_groups, const char *reason)
 {
     struct http_provider *p = http_of(base);
-    if (!p->is_known || wanted_groups == p->desired || (p->call != NULL && p->is_put)) {
-        p->asked = -1;
-        return;
+    if (!p->is_known || wanted_groups == p->desired || p->must_list || p->call != NULL) {
+        return; /* called again every round */
     }
     p->asked = wanted_groups;
     free(p->reason);

@@ -39,10 +39,10 @@ class FakeSidecar:
         self.thread.start()
 
     def stop(self):
-        if self.server is not None:
-            self.server.shutdown()
-            self.server.server_close()
-            self.server = None
+        server, self.server = self.server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
 
     def hashes(self):
         return {t["hash"] for ts in self.targets.values() for t in ts}
@@ -51,6 +51,9 @@ class FakeSidecar:
 
     def handle(self, h, method, body):
         path = h.path.split("?")[0].rstrip("/")
+        if self.server is None:  # ended: connections that were open end as well
+            h.close_connection = True
+            return
         with self.lock:
             self.requests.append((method, h.path))
             self.headers.append(dict(h.headers))

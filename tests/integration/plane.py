@@ -53,7 +53,7 @@ def run(file, seconds=600):
             pytest.fail(f"no control plane: {why}")
         pytest.skip(f"no control plane: {why}")
     child = subprocess.Popen(
-        [os.path.join(SOURCE, "tests", "testplane", "control-plane"), sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+        [os.path.join(SOURCE, "tests", "testplane", "control-plane"), sys.executable, "-m", "pytest", "-q", "-x", "--durations=8", "-p", "no:cacheprovider",
          os.path.abspath(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         env={**os.environ, "KVASS_TEST_KUBE_BIN": BIN})
     try:

@@ -2,11 +2,16 @@
 probes go to an exporter."""
 import os
 import re
+import sys
+import threading
 
 import pytest
 from coordinator_harness import Coordinator, write_shards
 from fake_sidecar import FakeSidecar
-from harness import static_job, wait_for, write
+from harness import SOURCE, static_job, wait_for, write
+
+sys.path.insert(0, os.path.join(SOURCE, "tests", "tools"))
+from shard_service import Service, serve  # noqa: E402
 
 
 @pytest.fixture
@@ -85,9 +90,9 @@ def test_go_sidecar_with_a_file_of_its_own(world, sidecars):
 def test_moves_between_go_sidecars_end_on_proof(world, sidecars):
     shards = sidecars(2, series=400)
     arrange(world, 4, shards, series=400)
-    c = Coordinator(world, "--shard.max-series=2500", "--balance.even-out=0", "--move.cool-down=0s").wait_ready()
+    c = Coordinator(world, "--shard.max-series=3000", "--balance.even-out=0", "--move.cool-down=0s").wait_ready()
     wait_for("all targets up", 60, lambda: c.all_up(4))
-    shards[0].series = 1200
+    shards[0].series = 1300
     wait_for("a move", 60, lambda: [m for m in c.get("/api/v1/moves") if m["state"] == "finished"])
     first = c.get("/api/v1/moves")[-1]
     moved = first["hash"]
@@ -182,8 +187,12 @@ def test_a_shard_that_hangs_later_keeps_its_targets_for_the_grace(world, sidecar
     before = [addresses_of(s) for s in shards]
     shards[0].fault = "slow"
     wait_for("it to be unreachable", 60, lambda: c.shards()["s-0"]["health"] == "unreachable")
-    state = {t["scrapeUrl"].split("/")[2]: t["state"] for t in c.targets()}
-    assert {state[a] for a in before[0]} == {"unreachable"} and {state[a] for a in before[1]} == {"assigned"}
+
+    def states(addresses):
+        return {t["state"] for t in c.targets() if t["scrapeUrl"].split("/")[2] in addresses}
+
+    wait_for("the ledger to say so", 30, lambda: states(before[0]) == {"unreachable"})
+    assert states(before[1]) == {"assigned"}
     assert [addresses_of(s) for s in shards] == before
     line = " ".join(c.why(url=f"http://{before[0][0]}/metrics")["targets"][0]["why"])
     assert "grace period" in line and "s-0 is unreachable" in line
@@ -224,3 +233,60 @@ def test_dry_run_touches_nothing(world, sidecars):
     wait_for("three rounds", 30, lambda: c.get("/api/v1/shards")["rounds"] > 6)
     assert [s.pushes for s in shards] == [[], []]
     assert c.get("/api/v1/shards")["role"] == "acting"
+
+
+# ------------------------------------------------------------------------------------------------------- the shard service
+
+
+@pytest.fixture
+def service(world):
+    made = []
+
+    def make(urls):
+        s = Service(urls)
+        s.server = serve(s)
+        s.url = f"http://127.0.0.1:{s.server.server_address[1]}/shards"
+        thread = threading.Thread(target=s.server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        made.append((s, thread))
+        return s
+
+    yield make
+    for s, _ in made:
+        s.server.shutdown()
+        s.server.server_close()
+
+
+def test_a_shard_service_is_asked_for_what_the_load_needs(world, sidecars, service):
+    shards = sidecars(4, kind="kvass", series=1000)
+    _, addresses = world.exporter("--series=1000", listeners=5)
+    world.configure([static_job("app", addresses)])
+    s = service([x.url for x in shards])
+    c = Coordinator(world, f"--shard.http-url={s.url}", "--shard.max-series=3000", shard_type="http").wait_ready()
+    wait_for("all targets up", 60, lambda: c.all_up(5))
+    assert s.wanted == 3 and all_of(shards[:3]) == sorted(addresses)
+    assert len(s.puts) == 1 and "series need" in s.puts[0][1]
+    assert "series need" in c.why()["why"][0]
+    # a nonsense answer changes nothing
+    s.listing, good = lambda: {"shards": [{"id": "a"}]}, s.listing
+    wait_for("the failure to be counted", 30, lambda: c.metric("kvass_shard_service_failures_total") >= 2)
+    assert c.all_up(5) and sorted(c.shards()) == ["svc-0", "svc-1", "svc-2"]
+    s.listing = good
+
+
+def test_a_shard_service_that_refuses(world, sidecars, service):
+    shards = sidecars(1, kind="kvass", series=1000)
+    _, addresses = world.exporter("--series=1000", listeners=4)
+    world.configure([static_job("app", addresses)])
+    s = service([x.url for x in shards])
+    c = Coordinator(world, f"--shard.http-url={s.url}", "--shard.max-series=3000", shard_type="http").wait_ready()
+    wait_for("what fits", 60, lambda: len(shards[0].hashes()) == 2)
+    wait_for("refusals", 30, lambda: c.metric("kvass_shard_service_failures_total") >= 1)
+
+    def ledger():
+        found = c.get("/api/v1/ledger")
+        return found["assigned"], found["pending"]
+
+    wait_for("the ledger to say so", 30, lambda: ledger() == (2, 2))
+    waiting = [t for t in c.targets() if t["state"] == "pending"][0]
+    assert "no shard has room" in " ".join(c.why(job="app", hash=waiting["hash"])["targets"][0]["why"])

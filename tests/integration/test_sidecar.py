@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import pytest
 from harness import get_data, http, query, scalar, wait_for, write
 from sidecar_harness import Beside, post, target
 
@@ -346,6 +347,20 @@ def test_stop_scraping_is_durable(world):
     wait_for("up", 30, lambda: pair.all_up(1))
 
 
+def test_files_belong_to_the_group_prometheus_is_in(world):
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files to another group")
+    import grp
+    group = grp.getgrnam("nogroup")
+    exporter, addresses, pair = start_pushed(world, options=["--store.group=nogroup"])
+    assert pair.push_config(config())[0] == 200
+    assert pair.push_targets({"a": [target(addresses[0], 1)]})[0] == 200
+    wait_for("up", 30, lambda: pair.all_up(1))
+    out = os.path.dirname(pair.output)
+    for path, mode in ((out, 0o750), (pair.output, 0o640), (os.path.join(out, "targets"), 0o750), (os.path.join(out, "targets", "a.json"), 0o640)):
+        assert (os.stat(path).st_gid, os.stat(path).st_mode & 0o777) == (group.gr_gid, mode), path
+
+
 def test_self_monitoring_and_the_pods_name(world):
     exporter, addresses, pair = start_pushed(world, options=["--shard.self-monitor"], env={"POD_NAME": "prometheus-k8s-7"})
     assert pair.push_config(config())[0] == 200
@@ -379,6 +394,24 @@ def test_a_prometheus_that_cannot_reload_is_said(world):
     pair.prometheus.stop()
     pair.start_prometheus()
     pair.wait_acknowledged(config_generation=2, seconds=90)
+    assert "error" not in pair.info()
+
+
+def test_a_prometheus_that_refuses_the_file_is_said(world):
+    """What kvass takes and this Prometheus does not: its own words reach the coordinator, and the next good one ends it."""
+    exporter, addresses, pair = start_pushed(world)
+    assert pair.push_config(config(), generation=1)[0] == 200
+    assert pair.push_targets({"a": [target(addresses[0], 1)]}, generation=1)[0] == 200
+    pair.wait_acknowledged(generation=1, config_generation=1)
+    wait_for("up", 30, lambda: pair.all_up(1))
+    newer = json.dumps({"rule_files": [os.path.join(world.directory, "*.rules")], **json.loads(config())})
+    write(os.path.join(world.directory, "bad.rules"), "groups: [{name: x, rules: [{record: y, expr: 'sum('}]}]")
+    assert pair.push_config(newer, generation=2)[0] == 200
+    wait_for("Prometheus' refusal", 30, lambda: "HTTP status 500" in pair.info().get("error", ""))
+    assert pair.info()["configGeneration"] == 1
+    assert pair.all_up(1), pair.statuses()
+    assert pair.push_config(config(), generation=3)[0] == 200
+    pair.wait_acknowledged(config_generation=3)
     assert "error" not in pair.info()
 
 
@@ -481,3 +514,18 @@ def test_samples_by_metric_are_counted_on_demand(world):
     every = get_data(pair.url + "/api/v1/shard/samples/?with_metrics_detail=true")  # a target that is down holds nobody up
     assert every["down"]["metricsTotal"] == {} and every["other"]["metricsTotal"].keys() == want.keys()
     assert get_data(pair.url + "/api/v1/shard/samples/?job=none&with_metrics_detail=true") == {}
+    # an end while somebody waits for a target that is never scraped again
+    exporter.control("stall=1", listener=1)
+    import threading
+
+    def ask():
+        try:
+            http(pair.url + "/api/v1/shard/samples/?job=a&with_metrics_detail=true")
+        except OSError:
+            pass  # answered or not, it ends
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert pair.kvass.stop() == 0
+    thread.join(20)
+    assert not thread.is_alive()

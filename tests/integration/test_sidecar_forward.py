@@ -137,7 +137,7 @@ class Upstream:
 def fake(world):
     upstream = Upstream()
     world.started.append(upstream.stop)
-    pair = Beside(world, ["--config.file="])
+    pair = Beside(world, ["--config.file="], env={"ASAN_OPTIONS": "quarantine_size_mb=1"})  # freed memory counts, otherwise
     pair.prometheus_url = f"http://127.0.0.1:{upstream.port}/"
     pair.start_kvass()
     return upstream, pair
