@@ -118,8 +118,10 @@ static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t 
 {
     size_t begin = at;
     bool more = c->scan_with != NULL && c->format == EXPOSITION_TEXT && at > 0;
-    while (more && len - at >= SCAN_BYTES_MIN && base[at] != '#') {
+    while (more && len - at >= SCAN_BYTES_MIN) {
+        c->scan.type = c->text.type;
         c->scan_with(&c->scan, base + at, len - at < SCAN_BYTES_MAX ? len - at : SCAN_BYTES_MAX);
+        c->text.type = c->scan.type;
         c->result.scraped += c->scan.samples;
         if (c->needs_names) {
             count_names(c, base + at);
@@ -277,7 +279,13 @@ static int finish_openmetrics(struct counter *c, struct errctx *err)
     if (c->ended || empty) {
         return 0;
     }
-    return openmetrics_parse_line(&c->text, c->carry.base, c->carry.len, true, &c->sample, &line, err);
+    int rc = openmetrics_parse_line(&c->text, c->carry.base, c->carry.len, true, &c->sample, &line, err);
+    if (rc != 0 || line.kind != LINE_SAMPLE) {
+        return rc;
+    }
+    c->result.scraped++;
+    rc = series_add(c, &c->sample, err);
+    return rc != 0 ? rc : errctx_set(err, ERR_PARSE, "data does not end with # EOF");
 }
 
 /* Text: the last line may lack its LF, Prometheus' parser adds one. */
@@ -329,4 +337,11 @@ void counter_write_families(const struct counter *c, struct json_writer *w)
 {
     MAGIC_CHECK(c, COUNTER_MAGIC);
     families_write(&c->families, w);
+}
+
+void counter_each_family(const struct counter *c,
+                         void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    families_each(&c->families, each, data);
 }

@@ -18,6 +18,7 @@ struct sample {
     bool escaped;      /* some piece holds a backslash that stands for something */
     bool quoted;       /* a name was written in quotes: it may hold anything */
     bool unstorable;   /* its own timestamp is out of every storage's bounds */
+    bool half;           /* counted although what follows its value is no end of line: the body is refused behind it */
     bool stale;        /* a stale marker (protobuf): free of sample_limit */
 };
 
@@ -31,5 +32,8 @@ void sample_add_label(struct sample *s, struct view name, struct view value);
 
 /* Where label values have floats in a spelling of their own (3.x: le of histograms, quantile of summaries). */
 enum sample_type { SAMPLE_TYPE_OTHER, SAMPLE_TYPE_HISTOGRAM, SAMPLE_TYPE_SUMMARY };
+
+/* What a TYPE line of the text format names; false: none that Prometheus knows. */
+bool sample_type_parse(struct view text, enum sample_type *ret);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef KVASS_EXPFMT_SCAN_H
 #define KVASS_EXPFMT_SCAN_H
 
+#include "expfmt/sample.h"
 #include "relabel/relabel.h"
 
 #include <stdint.h>
@@ -21,6 +22,7 @@ struct scan {
     size_t start_count;
     uint32_t starts[SCAN_STARTS_MAX]; /* offsets of sample lines */
 
+    enum sample_type type; /* strict: of the last "# TYPE", also of those before the scan */
     uint16_t line_id;
     uint16_t label_slots[SCAN_LABEL_SLOTS]; /* strict: id of the line that last had a label name of this hash */
 };

@@ -48,12 +48,19 @@ SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)
     m->equal[i] = equals(v, '=');
     m->comma[i] = equals(v, ',');
     m->space[i] = equals(v, ' ');
+    m->hash[i] = equals(v, '#');
     m->letter[i] = class_is(c, CLASS_LETTERS);
     m->digit[i] = class_is(c, CLASS_DIGIT);
     m->label[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE);
     m->metric[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
     m->dot[i] = class_is(c, CLASS_DOT);
     m->sign[i] = class_is(c, CLASS_SIGN);
+}
+
+/* Which of the 64 bytes may stand in a metric's name. */
+SCAN_FN uint64_t metric_bytes(const char *p)
+{
+    return class_is(classes(_mm512_loadu_si512(p)), CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
 }
 
 #define SCAN_COMPRESS

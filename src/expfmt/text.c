@@ -27,19 +27,6 @@ static int line_rest(struct cursor *c)
     return 0;
 }
 
-static int metadata_type(struct text_state *t, const struct cursor *c, struct view text, struct errctx *err)
-{
-    t->type = SAMPLE_TYPE_OTHER;
-    if (view_is(text, "histogram")) {
-        t->type = SAMPLE_TYPE_HISTOGRAM;
-    } else if (view_is(text, "summary")) {
-        t->type = SAMPLE_TYPE_SUMMARY;
-    } else if (!view_is(text, "counter") && !view_is(text, "gauge") && !view_is(text, "untyped")) {
-        return cursor_fail(c, err, "invalid metric type");
-    }
-    return 0;
-}
-
 /* Behind "# HELP " or "# TYPE ": a name, one byte of any kind, text to the line's end. */
 static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, struct errctx *err)
 {
@@ -51,7 +38,7 @@ static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, 
     }
     if (cursor_is(*c->p, CLASS_METRIC_FIRST)) {
         rc = scan_name(c, CLASS_METRIC, &name);
-    } else if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+    } else if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
         rc = cursor_quoted(c, QUOTED_LF, &q);
     }
     if (rc != 0) {
@@ -65,9 +52,8 @@ static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, 
     if (c->p - text.base > 2) {
         text = view_make(text.base + 1, (size_t)(c->p - text.base) - 2);
     }
-    rc = is_type ? metadata_type(t, c, text, err) : 0;
-    if (rc != 0) {
-        return rc;
+    if (is_type && !sample_type_parse(text, &t->type)) {
+        return cursor_fail(c, err, "invalid metric type");
     }
     if (!is_type && !cursor_utf8(text)) {
         return cursor_fail(c, err, "help text is not a valid utf8 string");
@@ -192,7 +178,7 @@ static int parse_labels(const struct text_state *t, struct cursor *c, struct sam
         if (cursor_is(*c->p, CLASS_LABEL_FIRST)) {
             rc = scan_name(c, CLASS_LABEL, &name);
             rc = rc != 0 ? rc : parse_label_rest(c, name, sample, err);
-        } else if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+        } else if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
             rc = parse_quoted_name(c, sample, &closed, err);
         } else {
             return cursor_fail(c, err, "expected label name");
@@ -290,7 +276,7 @@ int text_parse_line(struct text_state *t, const char *base, size_t len, struct s
     if (cursor_at_end(&c)) {
         return ERR_AGAIN;
     }
-    if (cursor_is(*c.p, CLASS_METRIC_FIRST) || (*c.p == '{' && t->major >= PROMETHEUS_3)) {
+    if (cursor_is(*c.p, CLASS_METRIC_FIRST) || (*c.p == '{' && t->major >= PROMETHEUS_2_53)) {
         ret->kind = LINE_SAMPLE;
         rc = parse_sample(t, &c, sample, err);
     } else if (*c.p == '\n') {

@@ -11,6 +11,9 @@
  *   - an event on an idle socket (the server closed it) takes it out of the set, or level-triggered polling would spin;
  *   - the table of what is registered is indexed by fd, and a new socket always starts from an empty entry.
  *
+ * Kept connections lie in libcurl's set of the multi, or for callers with many hosts in one of KEPT_SETS sets (shares
+ * of this thread alone, hence without locks), because libcurl's work for a transfer grows with the set it belongs to.
+ *
  * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done.
  *
  * A resume hands held-back bytes to the write callback. When that gives up, libcurl returns an error and leaves the
@@ -32,6 +35,7 @@
 #define POOL_MAX         256 /* easy handles kept for reuse; a handle holds about 6 kB */
 #define RECV_BUFFER_SIZE 65536L
 #define CA_CACHE_SECONDS 300L
+#define KEPT_SETS        256 /* 10,000 hosts are 40 a set; a set takes 10 kB */
 
 struct sock {
     bool tracked;    /* came through OPENSOCKETFUNCTION */
@@ -59,6 +63,7 @@ struct curl_loop {
     CURLM *multi;
     struct sock *socks; /* by fd */
     size_t sock_cap;
+    CURLSH *kept[KEPT_SETS]; /* made when first used */
     struct transfer *pool;
     struct transfer *broken; /* to be ended with the next batch */
     size_t pool_len, easies_out;
@@ -283,6 +288,9 @@ void curl_loop_free(struct curl_loop **handle)
         free(t);
     }
     curl_multi_cleanup(cl->multi);
+    for (size_t i = 0; i < KEPT_SETS; i++) {
+        invariant(cl->kept[i] == NULL || curl_share_cleanup(cl->kept[i]) == CURLSHE_OK);
+    }
     uv_close((uv_handle_t *)&cl->poll, on_handle_closed);
     uv_close((uv_handle_t *)&cl->timer, on_handle_closed);
     close(cl->epoll_fd);
@@ -292,6 +300,7 @@ void curl_loop_free(struct curl_loop **handle)
 static void set_constant_options(struct curl_loop *cl, struct transfer *t)
 {
     CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_SHARE, NULL); /* survives curl_easy_reset */
     curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -309,6 +318,7 @@ static void set_constant_options(struct curl_loop *cl, struct transfer *t)
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECV_BUFFER_SIZE);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* each end of a transfer walks through all that is cached */
 }
 
 CURL *curl_loop_easy_get(struct curl_loop *cl)
@@ -360,6 +370,17 @@ void curl_loop_keep(CURL *easy, struct curl_slist *list)
     struct transfer *t = transfer_of(easy);
     curl_slist_free_all(t->kept);
     t->kept = list;
+}
+
+void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key)
+{
+    CURLSH **set = &cl->kept[key % KEPT_SETS];
+    if (*set == NULL) {
+        *set = curl_share_init();
+        invariant(*set != NULL);
+        curl_share_setopt(*set, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
+    }
+    curl_easy_setopt(easy, CURLOPT_SHARE, *set);
 }
 
 void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, void *data)

@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 void curl_net_init(void); /* also ignores SIGPIPE, which TLS writes may raise */
@@ -35,6 +36,11 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
 /* A list an option of easy points to (libcurl does not copy lists): freed when the handle is put back, or replaced. Not
  * while it runs. */
 void curl_loop_keep(CURL *easy, struct curl_slist *list);
+
+/* Keeps the connections of this handle's transfers with those of the same key (a hash of what is connected to). For
+ * whoever talks to thousands of hosts: libcurl walks through a whole set of kept connections at the end of each
+ * transfer. Between get and start. */
+void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key);
 
 /* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was
  * removed. */

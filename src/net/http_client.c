@@ -56,6 +56,7 @@ struct http_call {
     bool head_ended; /* libcurl takes a head that is cut off for a whole one */
     struct bytes answer;
     struct http_profile *profile;
+    const char *want_header;
     int (*on_data)(void *data, const char *base, size_t len);
     http_done_fn *on_done;
     void *data;
@@ -88,6 +89,14 @@ static void call_free(struct http_call *call)
     free(call);
 }
 
+static struct view call_header(const struct http_call *call)
+{
+    struct curl_header *h = NULL;
+    bool found = call->want_header != NULL &&
+                 curl_easy_header(call->easy, call->want_header, 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
+    return found ? view_of(h->value) : view_make(NULL, 0);
+}
+
 static void call_deliver(struct http_call *call)
 {
     struct http_answer answer = {.err = call->err};
@@ -101,6 +110,10 @@ static void call_deliver(struct http_call *call)
         answer.body = bytes_view(&call->answer);
         curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
         answer.content_type = view_of(type);
+        curl_off_t retry_after_s = 0;
+        curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+        answer.retry_after_ms = (int64_t)retry_after_s * 1000;
+        answer.header = call_header(call);
     }
     call->on_done(call->data, &answer);
     call_free(call);
@@ -317,6 +330,9 @@ static void set_headers(struct http_call *call, const struct http_request *req)
         add_header(call, "Content-Type:"); /* libcurl would claim a form */
     }
     add_header(call, "Expect:"); /* no second round trip before a body */
+    if (req->no_keep_alive) {
+        add_header(call, "Connection: close");
+    }
 }
 
 static void set_method(struct http_call *call)
@@ -343,6 +359,15 @@ static void set_options(struct http_call *call, const struct http_request *req)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
+    if (req->unix_socket != NULL) {
+        curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);
+    }
+    if (req->proxy_fallback != NULL && req->proxy_fallback[0] != '\0') { /* a profile's own comes later and wins */
+        curl_easy_setopt(e, CURLOPT_PROXY, req->proxy_fallback);
+        curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+    }
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, req->no_keep_alive ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, req->no_keep_alive ? 1L : 0L);
     set_method(call);
     set_headers(call, req);
 }
@@ -435,6 +460,7 @@ struct http_call *http_client_send(struct http_client *c, const struct http_requ
         .deadline_ms = timebase_monotonic_ms() + req->timeout_ms,
         .answer_bytes_max = req->answer_bytes_max,
         .profile = req->profile,
+        .want_header = req->want_header,
         .on_data = req->on_data,
         .on_done = on_done,
         .data = data,

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 
 #include <math.h>
 #include <netinet/tcp.h>
@@ -168,6 +169,9 @@ void scrape_complete(struct scrape *s)
 {
     s->phase = SCRAPE_COMPLETE;
     report(s);
+    if (s->families != NULL && s->count_err.code == 0) {
+        family_count_add(s->families, s->target->job, s->target->hash, s->target->interval_ms, s->counter);
+    }
     metric_add(METRIC_PROXY_SCRAPES, 1, s->count_err.code == 0 ? "ok" : "refused_by_prometheus");
     if (s->is_probe) {
         scrape_free(s);

@@ -66,6 +66,7 @@ struct scrape {
     struct bytes stash; /* came while paused, not decoded yet from stash_at on */
     size_t stash_at, turn_bytes;
     struct counter *counter;
+    struct family_count *families; /* set: counter keeps figures per family for it. The table's */
     struct counter_result counted;
     struct errctx count_err; /* Prometheus would refuse the body: it may read it and say so itself */
     struct errctx err;       /* the scrape cannot be completed */

@@ -5,8 +5,10 @@
  * A few bytes can decode to gigabytes. So decoding stops in the middle of what came when enough waits for Prometheus,
  * or when this scrape has had its turn; what is left stays in the stash, libcurl is paused, and upstream_resume goes
  * on. */
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 #include "proxy/scrape.h"
 
 #include <stdarg.h>
@@ -35,12 +37,23 @@ static void mark_dirty(struct scrape *s)
     }
 }
 
+static void take_counter(struct scrape *s)
+{
+    struct family_count *f = s->is_probe ? NULL : proxy_table_families(s->table);
+    if (f != NULL && family_count_wants(f, s->target->job, s->target->hash)) {
+        s->families = f;
+        s->counter = job_client_counter_by_family(s->job);
+    } else {
+        s->counter = job_client_counter_get(s->job);
+    }
+}
+
 static int begin_body(struct scrape *s)
 {
     enum exposition_format format = EXPOSITION_TEXT;
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
-    s->counter = job_client_counter_get(s->job);
+    take_counter(s);
     int rc = exposition_format_parse(view_of(s->head.content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
@@ -346,7 +359,7 @@ static void forward_headers(struct scrape *s)
 
 static void probe_headers(struct scrape *s)
 {
-    s->headers = curl_slist_append(s->headers, job_client_major(s->job) == PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
+    s->headers = curl_slist_append(s->headers, job_client_major(s->job) >= PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
     add_header(s, "User-Agent: kvass/%s", PACKAGE_VERSION);
     add_header(s, "X-Prometheus-Scrape-Timeout-Seconds: %g", (double)s->target->timeout_ms / 1000);
     add_header(s, "Accept-Encoding: zstd, gzip");
@@ -412,9 +425,13 @@ static void apply_and_start(void *data)
 
 static void begin_request(struct scrape *s)
 {
+    struct view url = view_of(s->redirect_url != NULL ? s->redirect_url : s->target->url);
+    struct view host = view_make(url.base, strcspn(url.base, "/") + 2); /* with the scheme */
+    host.len += strcspn(url.base + host.len, "/?#");
     curl_slist_free_all(s->headers);
     s->headers = NULL;
     s->easy = curl_loop_easy_get(s->worker->curl);
+    curl_loop_keep_by(s->worker->curl, s->easy, hash_view(host));
     if (s->req != NULL) {
         forward_headers(s);
     } else {
@@ -450,7 +467,9 @@ void upstream_cancel(struct scrape *s)
     s->redirect_url = NULL;
     bytes_done(&s->stash);
     free_decoder(s);
-    if (s->counter != NULL) {
+    if (s->counter != NULL && s->families != NULL) {
+        counter_free(&s->counter);
+    } else if (s->counter != NULL) {
         job_client_counter_put(s->job, s->counter);
         s->counter = NULL;
     }
