@@ -237,7 +237,11 @@ static int start(struct appliance *a, struct errctx *err)
         rc = start_balancer(a, err);
     }
     if (rc == 0) {
+        char *dir = mem_printf("%s/discovery", a->o->store_path);
+        a->helper = helper_new(a->d.loop, a->d.http, a->o->shard_prometheus_binary, dir);
+        free(dir);
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
+        discovery_set_helper(a->discovery, a->helper);
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
@@ -251,6 +255,7 @@ static void stop(struct appliance *a)
 {
     api_server_free(&a->api, 0);
     discovery_free(&a->discovery);
+    helper_free(&a->helper);
     daemon_stop_proxy(&a->d);
     reconcile_free(&a->reconcile);
     if (a->provider != NULL) {

@@ -6,6 +6,7 @@
 #include "api/daemon.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
+#include "discovery/helper.h"
 #include "shard/provider.h"
 
 struct appliance {
@@ -13,6 +14,7 @@ struct appliance {
     const struct options *o;
     struct promconf *conf;
     struct discovery *discovery;
+    struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;
     struct reconcile *reconcile;
     struct proxy_table *table; /* the published one, for probes */

@@ -32,6 +32,7 @@ struct run {
 struct discovery {
     struct loop *loop;
     struct http_client *http;
+    struct helper *helper; /* or NULL */
     struct discovery_events events;
     struct promconf *conf;
     VEC(struct run *) runs;
@@ -171,6 +172,11 @@ struct discovery *discovery_new(struct loop *loop, struct http_client *http, con
     return d;
 }
 
+void discovery_set_helper(struct discovery *d, struct helper *helper)
+{
+    d->helper = helper;
+}
+
 void discovery_free(struct discovery **d)
 {
     if (*d == NULL) {
@@ -226,7 +232,7 @@ static int run_prepare(struct discovery *d, struct promconf *conf, const struct 
                        struct errctx *err)
 {
     struct run *r = mem_calloc(1, sizeof(*r)), *old = run_find(d, job->name);
-    const struct discovery_env env = {d->loop, d->http, job->base_dir, job->name, conf->major};
+    const struct discovery_env env = {d->loop, d->http, job->base_dir, job->name, conf->major, d->helper};
     r->owner = d;
     r->job = job;
     int rc = relabel_rules_compile(job->relabel, job->relabel_count, conf->major, "relabel_configs", &r->rules, err);

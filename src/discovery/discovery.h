@@ -20,6 +20,9 @@ struct discovery_events {
 struct discovery *discovery_new(struct loop *loop, struct http_client *http, const struct discovery_events *events);
 void discovery_free(struct discovery **d);
 
+/* Who runs the mechanisms that are not native (borrowed); without one they are refused. */
+void discovery_set_helper(struct discovery *d, struct helper *helper);
+
 /* Takes a new configuration (and a reference to it). Providers whose text did not change keep running, in changed jobs
  * too; of the others the last groups stay until every new provider of the job has answered. Vanished jobs end with one
  * empty on_job. on_job is never called from here. All or nothing: on error (file:line:column, job and key named)

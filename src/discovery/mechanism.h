@@ -34,12 +34,15 @@ struct discovery_sink {
     void *data;
 };
 
+struct helper;
+
 struct discovery_env {
     struct loop *loop;
     struct http_client *http;
     const char *base_dir; /* relative paths */
     const char *job;
     enum prometheus_major major; /* which label names are valid */
+    struct helper *helper;       /* runs mechanisms that are not native; NULL: they are refused */
 };
 
 struct discoverer; /* a running instance, private to its mechanism */
