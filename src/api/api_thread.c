@@ -1,5 +1,5 @@
-/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop to
- * come back to, and goes silently, for http_server_close has answered its client by then. */
+/* The API's thread: see api_thread.h. A call outlives its server when the control loop is slow: it then finds no loop
+ * to come back to, and goes silently, for http_server_close has answered its client by then. */
 #include "api/api_thread.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -27,7 +27,7 @@ void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err
         int code, status;
         const char *type;
     } ROWS[] = {
-        {ERR_INVALID, 400, "bad_data"},   {ERR_PARSE, 400, "bad_data"},      {ERR_CONFLICT, 409, "conflict"},
+        {ERR_INVALID, 400, "bad_data"},    {ERR_PARSE, 400, "bad_data"},  {ERR_CONFLICT, 409, "conflict"},
         {ERR_NOT_FOUND, 404, "not_found"}, {ERR_LIMIT, 413, "too_large"},
     };
     struct bytes body;
@@ -121,7 +121,8 @@ static void come_back(void *data)
 static void at_control(void *data)
 {
     struct api_call *c = data;
-    if (c->thread->loop == NULL) { /* the server has ended meanwhile, and the exchange with it */
+    if (c->thread->loop == NULL) { /* the server has ended meanwhile, and answered: this only frees the exchange */
+        http_respond(c->exchange, 503, NULL, VIEW(""));
         call_free(c);
         return;
     }
@@ -129,9 +130,7 @@ static void at_control(void *data)
         c->on_control(c);
     }
     c->view = c->thread->conf.take_view(c->data);
-    if (!loop_post(c->thread->loop, come_back, c)) {
-        call_free(c);
-    }
+    invariant(loop_post(c->thread->loop, come_back, c)); /* the loop ends while this one waits in api_thread_free */
 }
 
 void api_call_control(struct api_thread *t, struct http_exchange *x, void (*on_control)(struct api_call *c),
@@ -196,6 +195,9 @@ int api_thread_new(int listen_fd, const struct api_thread_conf *conf, struct api
 static void on_closed(void *data)
 {
     struct api_thread *t = data;
+    if (t->conf.on_closed != NULL) {
+        t->conf.on_closed(t->conf.data);
+    }
     http_forward_free(&t->forward);
     loop_stop(t->loop);
 }
@@ -209,6 +211,11 @@ static void begin_close(void *data)
 {
     struct close_request *q = data;
     http_server_close(q->thread->http, q->grace_ms, on_closed, q->thread);
+}
+
+struct loop *api_thread_loop(struct api_thread *t)
+{
+    return t->loop;
 }
 
 void api_thread_free(struct api_thread **handle, int64_t grace_ms)

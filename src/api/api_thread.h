@@ -15,11 +15,12 @@
 struct api_thread;
 
 struct api_thread_conf {
-    const struct http_row *rows; /* their handlers' data is `data`; borrowed, ended by a NULL path */
+    const struct http_row *rows;              /* their handlers' data is `data`; borrowed, ended by a NULL path */
     const char *web_config_file, *token_file; /* NULL = none */
     struct http_forward *(*make_forward)(struct loop *loop, void *data); /* NULL: other paths are 404 */
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);
     struct loop *control;
+    void (*on_closed)(void *data);  /* on the API thread, when the last exchange has been answered; NULL = nothing */
     void *(*take_view)(void *data); /* on the control loop: a reference for the caller */
     void (*drop_view)(void *view);  /* any thread */
     void *data;
@@ -32,6 +33,8 @@ int api_thread_new(int listen_fd, const struct api_thread_conf *conf, struct api
 /* Lets running answers end for at most grace_ms and joins the thread. Blocking; on the control thread, before its loop
  * is stopped. conf.data must live until the control loop's mailbox is empty. */
 void api_thread_free(struct api_thread **t, int64_t grace_ms);
+
+struct loop *api_thread_loop(struct api_thread *t);
 
 /* One call on its way. */
 struct api_call {
@@ -52,8 +55,8 @@ void api_call_control(struct api_thread *t, struct http_exchange *x, void (*on_c
 
 /* Answers; body is emptied. With rc (or an overflow of body) the error of err instead. */
 void api_finish(struct http_exchange *x, struct bytes *body, int rc, struct errctx *err, const char *content_type);
-void api_respond_success(struct http_exchange *x);                                      /* without data */
-void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err);      /* status and type by the code */
+void api_respond_success(struct http_exchange *x);                                 /* without data */
+void api_respond_error(struct http_exchange *x, int rc, const struct errctx *err); /* status and type by the code */
 
 /* Rows every role has. */
 void api_get_metrics(struct http_exchange *x, void *data);

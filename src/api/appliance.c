@@ -2,12 +2,12 @@
  * (discovery, scrape records, provider, signals, API calls); decisions are the round's. What workers may scrape is one
  * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
+#include "api/limits.h"
 #include "base/intern.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/timebase.h"
 #include "shard/local.h"
-#include "shard/process.h"
 #include "shard/process_version.h"
 
 #include <signal.h>
@@ -36,16 +36,9 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
-}
-
-/* Before a Prometheus starts, its files must be there; the round makes the shard that writes them. */
-static int prepare_shard(void *data, const struct process_shard *ps, struct errctx *err)
-{
-    struct appliance *a = data;
-    struct shard *s = a->reconcile != NULL ? reconcile_shard_by_id(a->reconcile, ps->id) : NULL;
-    return s == NULL ? ERR_AGAIN : local_shard_prepare(s, err);
 }
 
 static void on_shard_gone(void *data, const char *id)
@@ -86,7 +79,7 @@ static struct api_view *take_view(void *data)
     int64_t now_ms = timebase_realtime_ms();
     if (a->view == NULL || now_ms - a->view->built_ms > VIEW_AGE_MS || now_ms < a->view->built_ms) {
         struct plan_limits limits;
-        appliance_limits(a->o, &limits);
+        limits_from_options(a->o, &limits);
         const struct view_source src = {
             .reconcile = a->reconcile,
             .conf = a->conf,
@@ -116,13 +109,12 @@ static void on_provider_stopped(void *data)
 static void begin_end(void *data, int signum)
 {
     struct appliance *a = data;
-    bool keep_children = signum == SIGTERM && a->o->shard_on_exit == SHARD_ON_EXIT_KEEP;
+    bool keep_children = signum == SIGTERM && appliance_keeps_shards(a->o);
     log_info(&LOG, "end", "signal", signum == SIGTERM ? "SIGTERM" : "SIGINT", "shards",
              keep_children ? "left running" : "ended");
     appliance_save(a);
     api_server_free(&a->api, API_GRACE_MS);
-    process_provider_stop_children(a->provider, !keep_children);
-    a->provider->ops->stop(a->provider, on_provider_stopped, a);
+    appliance_stop_provider(a, keep_children, on_provider_stopped);
 }
 
 static void on_reload_signal(void *data)
@@ -158,6 +150,7 @@ static int start_api(struct appliance *a, struct errctx *err)
         .view = take_view,
         .reload = appliance_reload,
         .set_stop_reason = appliance_set_stop_reason,
+        .count_families = appliance_count_families,
         .data = a,
     };
     return api_server_new(daemon_take_fd(&a->d.api_fd), daemon_option(a->o->web_config_file),
@@ -166,16 +159,11 @@ static int start_api(struct appliance *a, struct errctx *err)
 
 static int start_balancer(struct appliance *a, struct errctx *err)
 {
-    const struct process_conf pconf = {
-        .data_dir = a->o->store_path,
-        .binary = a->o->shard_prometheus_binary,
-        .extra_args = a->prometheus_args,
-        .base_port = (unsigned)a->o->shard_prometheus_port,
-        .groups_max = (unsigned)a->o->shard_max_shard,
-        .prepare = prepare_shard,
-        .data = a,
-    };
-    int rc = process_provider_new(a->d.loop, a->d.http, &pconf, &a->provider, err);
+    int rc = policy_init(&a->policy, a->o->replica_jobs.items, a->o->replica_jobs.len, a->o->balance_zone_label, err);
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "replica.jobs");
+    }
+    rc = appliance_open_provider(a, err);
     if (rc != 0) {
         return rc;
     }
@@ -189,8 +177,9 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
+        .policy = &a->policy,
     };
-    appliance_limits(a->o, &rconf.limits);
+    limits_from_options(a->o, &rconf.limits);
     const struct reconcile_env env = {
         .loop = a->d.loop,
         .provider = a->provider,
@@ -242,6 +231,9 @@ static int start(struct appliance *a, struct errctx *err)
         free(dir);
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
         discovery_set_helper(a->discovery, a->helper);
+        discovery_set_calls(a->discovery,
+                            &(struct discovery_calls){.disable_keep_alive = a->o->discovery_disable_keep_alive,
+                                                      .proxy_fallback = getenv("SCRAPE_PROXY")});
         rc = appliance_reload(a, err);
     }
     if (rc == 0) {
@@ -258,6 +250,7 @@ static void stop(struct appliance *a)
     helper_free(&a->helper);
     daemon_stop_proxy(&a->d);
     reconcile_free(&a->reconcile);
+    policy_done(&a->policy);
     if (a->provider != NULL) {
         a->provider->ops->free(a->provider);
     }
@@ -268,6 +261,8 @@ static void stop(struct appliance *a)
     free(a->last_reload_error);
     free(a->last_reload_diff);
     free(a->state_path);
+    state_free(&a->restored);
+    samples_demand_done(&a->samples);
     daemon_done(&a->d);
     free(a->prometheus_args);
 }

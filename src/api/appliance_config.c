@@ -1,4 +1,4 @@
-/* The configuration: loaded, compared, applied whole or not at all; and the limits that follow from the options. */
+/* The configuration: loaded, compared, applied whole or not at all. */
 #include "api/appliance_impl.h"
 #include "api/config_diff.h"
 #include "base/log.h"
@@ -80,22 +80,4 @@ void appliance_watch_config(void *data)
     if (daemon_file_changed(a->o->config_file, &a->config_stat)) {
         (void)!appliance_reload(a, &err);
     }
-}
-
-void appliance_limits(const struct options *o, struct plan_limits *ret)
-{
-    plan_limits_default(ret);
-    ret->series = (uint64_t)o->shard_max_head_series;
-    ret->scraped = (uint64_t)o->shard_max_process_series;
-    ret->low = o->balance_low_mark;
-    ret->high = o->balance_high_mark;
-    ret->even_out_threshold = o->balance_even_out;
-    ret->moves_per_round = (uint32_t)o->move_budget;
-    ret->move_scrapes = (uint32_t)o->move_scrapes;
-    ret->move_cool_down_ms = o->move_cool_down_ms;
-    ret->min_groups = (uint32_t)(o->shard_min_shard > 0 ? o->shard_min_shard : 1);
-    ret->max_groups = (uint32_t)o->shard_max_shard;
-    ret->max_idle_ms = o->shard_max_idle_time_ms;
-    ret->failover_grace_ms = o->shard_failover_grace_ms;
-    ret->relieve = !o->shard_disable_alleviate;
 }

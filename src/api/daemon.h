@@ -1,5 +1,6 @@
-/* What every role needs around its own parts: the control loop, the store's lock, listeners, the proxy's start, signals,
- * timers and the talk with systemd. Composition only; what the signals and timers mean is the role's. Control thread. */
+/* What every role needs around its own parts: the control loop, the store's lock, listeners, the proxy's start,
+ * signals, timers and the talk with systemd. Composition only; what the signals and timers mean is the role's. Control
+ * thread. */
 #ifndef KVASS_API_DAEMON_H
 #define KVASS_API_DAEMON_H
 
@@ -27,8 +28,8 @@ struct daemon {
     struct loop *loop;
     struct http_client *http;
     struct proxy *proxy;
-    char *proxy_url; /* what generated jobs are told */
-    gid_t gid;       /* of generated files; (gid_t)-1 = the daemon's own */
+    char *proxy_url;               /* what generated jobs are told */
+    gid_t gid;                     /* of generated files; (gid_t)-1 = the daemon's own */
     int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
     struct loop_timer *save_timer, *watch_timer, *notify_timer;
     uv_signal_t signals[3];
@@ -39,8 +40,8 @@ struct daemon {
 void daemon_init(struct daemon *d, const struct options *o, const struct logctx *log, const struct daemon_hooks *hooks,
                  void *data);
 
-/* Makes store.path, resolves store.group, takes the lock <store.path>/<lock_name>: one daemon per store, as a second one
- * would fight over the files. */
+/* Makes store.path, resolves store.group, takes the lock <store.path>/<lock_name>: one daemon per store, as a second
+ * one would fight over the files. */
 int daemon_prepare_store(struct daemon *d, const char *lock_name, struct errctx *err) MUST_CHECK;
 
 /* The proxy's port and the API's, before anything else: a port in use ends the start before anything is touched.
@@ -61,8 +62,8 @@ void daemon_done(struct daemon *d);
 /* The fd, which is the caller's from now on. */
 int daemon_take_fd(int *fd);
 
-/* True when path is another file than at the last look (time, size or inode); *last is updated. A missing one is a file,
- * too. */
+/* True when path is another file than at the last look (time, size or inode); *last is updated. A missing one is a
+ * file, too. */
 bool daemon_file_changed(const char *path, struct stat *last);
 
 /* text, or NULL when it is empty: for options that are "not set". */

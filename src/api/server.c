@@ -1,15 +1,17 @@
-/* The API of an appliance: see server.h. Reads are answered on the API thread, from the view a call brings back from the
- * control loop. */
+/* The API of an appliance: see server.h. Reads are answered on the API thread, from the view a call brings back from
+ * the control loop. */
 #include "api/server.h"
 #include "api/answers.h"
-#include "api/api_thread.h"
+#include "api/samples.h"
 #include "base/metrics.h"
 #include "model/wire.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 struct api_server {
     struct api_thread *thread;
+    struct samples_waits *samples; /* API thread */
     struct api_env env;
 };
 
@@ -58,9 +60,10 @@ static void targets_ready(struct api_call *c)
 
 static void samples_ready(struct api_call *c)
 {
+    const struct samples_input *in = c->input;
     struct bytes body;
     bytes_init(&body, API_ANSWER_BYTES_MAX);
-    answer_samples(view_of_call(c), http_query(c->exchange, "job", 0), &body);
+    answer_samples(view_of_call(c), view_of(in->job_substring), in->count, &body);
     finish(c, &body, 0, API_JSON_TYPE);
 }
 
@@ -92,20 +95,44 @@ static void extra_config_ready(struct api_call *c)
     finish(c, &body, 0, API_JSON_TYPE);
 }
 
+static void why_ready(struct api_call *c)
+{
+    struct view hash = http_query(c->exchange, "hash", 0);
+    struct why_query q = {.job = http_query(c->exchange, "job", 0), .url = http_query(c->exchange, "url", 0)};
+    struct bytes body;
+    int rc = 0;
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    if (hash.len > 0) {
+        char *digits = mem_dup(hash.base, hash.len);
+        q.has_hash = wire_key_u64(digits, &q.hash);
+        rc = q.has_hash ? 0 : errctx_set(&c->err, ERR_INVALID, "hash: expected a decimal number");
+        free(digits);
+    }
+    if (rc == 0) {
+        answer_why(view_of_call(c), &q, &body);
+    }
+    finish(c, &body, rc, API_JSON_TYPE);
+}
+
+/* One that stands by is ready to take over; one that was fenced is of no use until it is restarted. */
 static void ready_known(struct api_call *c)
 {
-    bool ready = view_of_call(c)->discovered;
-    http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE,
-                 ready ? VIEW("kvass is ready.\n") : VIEW("First discovery is not done yet.\n"));
+    const struct api_view *v = view_of_call(c);
+    bool ready = v->discovered && (v->role == RECONCILE_ACTING || v->role == RECONCILE_STANDBY);
+    char *text = mem_printf("%s\n", ready             ? "kvass is ready."
+                                    : !v->discovered ? "First discovery is not done yet."
+                                                     : v->blocked);
+    http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE, view_of(text));
+    free(text);
 }
 
 #define SIMPLE_READ(name)                                                                                              \
     static void name##_ready(struct api_call *c)                                                                       \
     {                                                                                                                  \
         struct bytes body;                                                                                             \
-        bytes_init(&body, API_ANSWER_BYTES_MAX);                                                                           \
-        answer_##name(view_of_call(c), &body);                                                                                 \
-        finish(c, &body, 0, API_JSON_TYPE);                                                                                \
+        bytes_init(&body, API_ANSWER_BYTES_MAX);                                                                       \
+        answer_##name(view_of_call(c), &body);                                                                         \
+        finish(c, &body, 0, API_JSON_TYPE);                                                                            \
     }                                                                                                                  \
     static void get_##name(struct http_exchange *x, void *data)                                                        \
     {                                                                                                                  \
@@ -124,9 +151,15 @@ static void get_targets(struct http_exchange *x, void *data)
     call_control(x, data, NULL, targets_ready, NULL);
 }
 
+static void get_why(struct http_exchange *x, void *data)
+{
+    call_control(x, data, NULL, why_ready, NULL);
+}
+
 static void get_samples(struct http_exchange *x, void *data)
 {
-    call_control(x, data, NULL, samples_ready, NULL);
+    struct api_server *s = data;
+    samples_get(s->samples, s->thread, x);
 }
 
 static void get_querier(struct http_exchange *x, void *data)
@@ -200,6 +233,7 @@ static const struct http_row ROWS[] = {
     {"GET", "/api/v1/shards", get_shards},
     {"GET", "/api/v1/moves", get_moves},
     {"GET", "/api/v1/ledger", get_ledger},
+    {"GET", "/api/v1/why", get_why},
     {NULL, NULL, NULL},
 };
 
@@ -225,6 +259,21 @@ static void drop_view(void *view)
     api_view_unref(view);
 }
 
+static void start_count(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                        int64_t *ret_until_ms)
+{
+    const struct api_server *s = data;
+    if (s->env.count_families != NULL) {
+        s->env.count_families(s->env.data, job_substring, ret_count, ret_expected, ret_until_ms);
+    }
+}
+
+static void on_closed(void *data)
+{
+    struct api_server *s = data;
+    samples_waits_close(s->samples);
+}
+
 int api_server_new(int listen_fd, const char *web_config_file, const char *token_file, const struct api_env *env,
                    struct api_server **ret, struct errctx *err)
 {
@@ -234,14 +283,17 @@ int api_server_new(int listen_fd, const char *web_config_file, const char *token
         .web_config_file = web_config_file,
         .token_file = token_file,
         .on_answer = on_answer,
+        .on_closed = on_closed,
         .control = env->control,
         .take_view = take_view,
         .drop_view = drop_view,
         .data = s,
     };
     s->env = *env;
+    s->samples = samples_waits_new(start_count, samples_ready);
     int rc = api_thread_new(listen_fd, &conf, &s->thread, err);
     if (rc != 0) {
+        samples_waits_free(&s->samples);
         free(s);
         return rc;
     }
@@ -256,6 +308,7 @@ void api_server_free(struct api_server **handle, int64_t grace_ms)
         return;
     }
     api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
     invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

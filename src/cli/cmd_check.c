@@ -100,6 +100,20 @@ static int static_targets_bad(const struct promconf *conf, const struct job_conf
     return bad;
 }
 
+/* What the mechanisms refuse beyond what Prometheus does when it loads a file. */
+static int check_discovery(const struct promconf *conf, struct errctx *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < conf->job_count; i++) {
+        const struct job_conf *job = &conf->jobs[i];
+        for (size_t k = 0; rc == 0 && k < job->sd_count; k++) {
+            const struct mechanism *m = mechanism_find(job->sd[k].key);
+            rc = m != NULL ? m->check(job->file, job->base_dir, conf->major, job->sd[k].node, err) : 0;
+        }
+    }
+    return rc;
+}
+
 static void print_summary(const struct promconf *conf)
 {
     size_t sections = 0;
@@ -137,6 +151,11 @@ int cmd_check_config(int argc, char **argv)
     struct errctx err = ERRCTX_INIT;
     if (promconf_load(file, &opts, &conf, &err) != 0) {
         fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    if (check_discovery(conf, &err) != 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        promconf_unref(conf);
         return 1;
     }
     int missing = 0;

@@ -53,7 +53,13 @@ static void on_timeout(void *data)
 
 static int look_start(struct look *k, struct promconf *conf, const struct job_conf *job, struct errctx *err)
 {
-    const struct discovery_env env = {k->loop, k->http, job->base_dir, job->name, conf->major, k->helper};
+    const struct discovery_env env = {.loop = k->loop,
+                                      .http = k->http,
+                                      .base_dir = job->base_dir,
+                                      .job = job->name,
+                                      .major = conf->major,
+                                      .helper = k->helper,
+                                      .calls = {.proxy_fallback = getenv("SCRAPE_PROXY")}};
     for (size_t i = 0; i < job->sd_count; i++) {
         struct provider *p;
         int rc = provider_new(&env, conf, job, &job->sd[i], &p, err);

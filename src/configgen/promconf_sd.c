@@ -298,3 +298,28 @@ int conf_discovery_check(struct conf_reader *r, const struct yaml_node *mapping,
     }
     return 0;
 }
+
+int promconf_sd_check(const char *key, const char *file, const char *base_dir, enum prometheus_major major,
+                      const struct yaml_node *item, struct errctx *err)
+{
+    const struct conf_key *row = conf_mechanism_find(view_of(key));
+    struct arena *arena = arena_new();
+    struct conf_reader r = {.arena = arena, .file = file, .base_dir = base_dir, .major = major, .err = err};
+    struct http_client_conf unused;
+    const struct section *s = SECTIONS;
+    while (strcmp(s->key, key) != 0) {
+        s++;
+    }
+    conf_push(&r, view_of(key));
+    int rc = item->kind == YAML_MAPPING ? conf_walk(&r, item, row->inner)
+                                        : conf_fail(&r, item, "expected a mapping");
+    rc = rc == 0 ? s->check(&r, item) : rc;
+    if (rc == 0 && s->has_http) {
+        rc = conf_http_read(&r, item, &unused);
+    }
+    if (rc == 0 && yaml_get(item, "refresh_interval") != NULL && conf_duration(item, "refresh_interval") == 0) {
+        rc = fail_key(&r, item, "refresh_interval", "no time between refreshes; expected a duration such as 30s");
+    }
+    arena_free(&arena);
+    return rc;
+}

@@ -19,6 +19,8 @@ struct discovery_events {
 
 struct discovery *discovery_new(struct loop *loop, struct http_client *http, const struct discovery_events *events);
 void discovery_free(struct discovery **d);
+/* How mechanisms started from now on call out; what calls points to is kept by the caller. */
+void discovery_set_calls(struct discovery *d, const struct discovery_calls *calls);
 
 /* Who runs the mechanisms that are not native (borrowed); without one they are refused. */
 void discovery_set_helper(struct discovery *d, struct helper *helper);

@@ -8,8 +8,8 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "base/vec.h"
+#include "discovery/sd_api.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -273,38 +273,13 @@ static int json_group(struct group_build *b, json_t *group)
     return 0;
 }
 
-/* Caller frees *ret_copy, NULL when text is fine as it is. */
-static struct view repair_utf8(struct view text, char **ret_copy)
-{
-    *ret_copy = NULL;
-    if (utf8_is_valid(text)) {
-        return text;
-    }
-    struct bytes out;
-    bytes_init(&out, text.len * 3);
-    for (size_t at = 0; at < text.len;) {
-        size_t step = utf8_sequence_len(text.base + at, text.len - at);
-        bytes_append(&out, step != 0 ? text.base + at : "\xef\xbf\xbd", step != 0 ? step : 3);
-        at += step != 0 ? step : 1;
-    }
-    size_t len;
-    *ret_copy = bytes_take(&out, &len);
-    return view_make(*ret_copy, len);
-}
-
 int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret,
                          struct errctx *err)
 {
     struct group_build b = {.opts = opts, .err = err};
-    char *copy;
-    json_error_t error;
-    struct view clean = repair_utf8(text, &copy);
-    json_t *root = json_loadb(clean.base, clean.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    free(copy);
-    int rc = 0;
-    if (root == NULL) {
-        rc = errctx_set(err, ERR_PARSE, "%s:%d:%d: %s", opts->file, error.line, error.column, error.text);
-    } else if (!json_is_array(root) && !json_is_null(root)) {
+    json_t *root = NULL;
+    int rc = sd_json_load(opts->file, text, 0, &root, err);
+    if (rc == 0 && !json_is_array(root) && !json_is_null(root)) {
         rc = bad_json(&b, "expected a list of target groups");
     }
     for (size_t i = 0; rc == 0 && i < json_array_size(root); i++) {

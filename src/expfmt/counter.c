@@ -336,3 +336,10 @@ void counter_write_families(const struct counter *c, struct json_writer *w)
     MAGIC_CHECK(c, COUNTER_MAGIC);
     families_write(&c->families, w);
 }
+
+void counter_each_family(const struct counter *c,
+                         void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    families_each(&c->families, each, data);
+}

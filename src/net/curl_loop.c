@@ -5,8 +5,9 @@
  * live in an epoll set of our own, that set is one fd under one uv_poll, and a socket stays registered while its
  * connection idles. Three things make that sound:
  *
- *   - only sockets that came through OPENSOCKETFUNCTION are kept: their end is announced by CLOSESOCKETFUNCTION. The
- * wake-up pipe of libcurl's resolver thread is polled too but closed silently, and its number is reused at once;
+ *   - only sockets that came through OPENSOCKETFUNCTION and were once waited on for input are kept: the end of those is
+ * announced by CLOSESOCKETFUNCTION. The wake-up pipe of libcurl's resolver thread and the losers of a race between
+ * addresses are polled too but closed silently, and their numbers are reused at once;
  *   - an event on an idle socket (the server closed it) takes it out of the set, or level-triggered polling would spin;
  *   - the table of what is registered is indexed by fd, and a new socket always starts from an empty entry.
  *
@@ -31,6 +32,7 @@
 
 struct sock {
     bool tracked;    /* came through OPENSOCKETFUNCTION */
+    bool connected;  /* was waited on for input: libcurl will announce its end */
     bool active;     /* libcurl wants its events */
     uint32_t events; /* registered in the epoll set; 0 = not registered */
 };
@@ -38,6 +40,7 @@ struct sock {
 struct transfer {
     CURL *easy;
     struct transfer *next; /* in the pool */
+    struct curl_slist *kept;
     bool running;
     curl_done_fn *on_done;
     void *data;
@@ -107,11 +110,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *s
     (void)socketp;
     if (what == CURL_POLL_REMOVE) {
         s->active = false;
-        if (!s->tracked) {
+        if (!s->tracked || !s->connected) {
             sock_unregister(cl, fd, s);
+            *s = (struct sock){0};
         }
     } else if (what != CURL_POLL_NONE) {
         s->active = true;
+        s->connected = s->connected || (EVENTS[what] & EPOLLIN) != 0;
         sock_register(cl, fd, s, EVENTS[what]);
     }
     return 0;
@@ -220,6 +225,8 @@ struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf
         curl_multi_setopt(cl->multi, CURLMOPT_MAXCONNECTS, conf->max_connections);
     }
     curl_multi_setopt(cl->multi, CURLMOPT_MAX_HOST_CONNECTIONS, conf->max_host_connections);
+    curl_multi_setopt(cl->multi, CURLMOPT_PIPELINING,
+                      (long)(conf->no_multiplex ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX));
     invariant(uv_poll_init(uv, &cl->poll, cl->epoll_fd) == 0);
     invariant(uv_timer_init(uv, &cl->timer) == 0);
     cl->poll.data = cl->timer.data = cl;
@@ -310,6 +317,8 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy)
     struct transfer *t = transfer_of(easy);
     invariant(!t->running);
     cl->easies_out--;
+    curl_slist_free_all(t->kept);
+    t->kept = NULL;
     if (cl->pool_len >= POOL_MAX) {
         curl_easy_cleanup(easy);
         free(t);
@@ -319,6 +328,13 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy)
     t->next = cl->pool;
     cl->pool = t;
     cl->pool_len++;
+}
+
+void curl_loop_keep(CURL *easy, struct curl_slist *list)
+{
+    struct transfer *t = transfer_of(easy);
+    curl_slist_free_all(t->kept);
+    t->kept = list;
 }
 
 void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, void *data)

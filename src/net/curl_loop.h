@@ -7,6 +7,7 @@
 #define KVASS_NET_CURL_LOOP_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <uv.h>
 
 void curl_net_init(void); /* also ignores SIGPIPE, which TLS writes may raise */
@@ -17,6 +18,7 @@ struct curl_loop_conf {
     long
         max_connections; /* kept open in all (CURLMOPT_MAXCONNECTS); 0 = libcurl's four times the transfers under way */
     long max_host_connections; /* 0 = no limit */
+    bool no_multiplex; /* an HTTP/2 connection carries one transfer at a time: a paused one would hold up the others */
 };
 
 struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf);
@@ -29,6 +31,10 @@ void curl_loop_free(struct curl_loop **cl);
  * proxy, HTTP/1.1, no redirects). Give it back with curl_loop_easy_put; handles are pooled and reset. */
 CURL *curl_loop_easy_get(struct curl_loop *cl);
 void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
+
+/* A list an option of easy points to (libcurl does not copy lists): freed when the handle is put back, or replaced. Not
+ * while it runs. */
+void curl_loop_keep(CURL *easy, struct curl_slist *list);
 
 /* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was
  * removed. */

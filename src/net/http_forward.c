@@ -2,12 +2,12 @@
  *
  * libh2o has a proxy handler, but it reads as fast as it can into memory and cannot speak TLS settings of ours, so the
  * way up is libcurl, as in the scrape path: a paused transfer is the back-pressure. Two buffers per request take turns:
- * one that libh2o is sending, one that libcurl fills. Inside libcurl's callbacks nothing is sent or freed; they mark the
- * request dirty, and the flush sends.
+ * one that libh2o is sending, one that libcurl fills. Inside libcurl's callbacks nothing is sent or freed; they mark
+ * the request dirty, and the flush sends.
  *
  * The request target goes up byte by byte as it came (CURLOPT_REQUEST_TARGET): a proxy that decodes and encodes changes
- * queries. Hop-by-hop headers end here; so do credentials when they were meant for us. libh2o tells nobody when a client
- * goes away, hence the sweep. */
+ * queries. Hop-by-hop headers end here; so do credentials when they were meant for us. libh2o tells nobody when a
+ * client goes away, hence the sweep. */
 #include "net/http_forward.h"
 
 #include "base/invariant.h"
@@ -24,14 +24,14 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define SWEEP_MS            200
-#define CONNECT_TIMEOUT_MS  5000L
-#define CONNECTIONS_MAX     128L
-#define WAITING_HIGH_BYTES  ((size_t)128 << 10)
-#define WAITING_LOW_BYTES   ((size_t)32 << 10)
-#define WAITING_MAX_BYTES   ((size_t)8 << 20) /* never reached: a paused transfer delivers at most its own buffer */
-#define HEADERS_MAX         128
-#define HEAD_BYTES_MAX      ((size_t)256 << 10)
+#define SWEEP_MS           200
+#define CONNECT_TIMEOUT_MS 5000L
+#define CONNECTIONS_MAX    128L
+#define WAITING_HIGH_BYTES ((size_t)128 << 10)
+#define WAITING_LOW_BYTES  ((size_t)32 << 10)
+#define WAITING_MAX_BYTES  ((size_t)8 << 20) /* never reached: a paused transfer delivers at most its own buffer */
+#define HEADERS_MAX        128
+#define HEAD_BYTES_MAX     ((size_t)256 << 10)
 
 struct http_forward {
     struct curl_loop *curl;
@@ -122,7 +122,8 @@ static void answer_failure(struct forwarded *f, int status)
 {
     h2o_req_t *req = f->req;
     struct bytes text;
-    bool is_api = h2o_memis(req->input.path.base, req->input.path.len < 5 ? req->input.path.len : 5, H2O_STRLIT("/api/"));
+    bool is_api =
+        h2o_memis(req->input.path.base, req->input.path.len < 5 ? req->input.path.len : 5, H2O_STRLIT("/api/"));
     bytes_init(&text, 8192);
     if (is_api) {
         struct json_writer w;
@@ -434,9 +435,8 @@ static void set_headers(struct forwarded *f)
         }
         has_accept = has_accept || h2o_memis(name.base, name.len, H2O_STRLIT("accept"));
         has_type = has_type || h2o_memis(name.base, name.len, H2O_STRLIT("content-type"));
-        char *line = value.len != 0
-                         ? mem_printf("%.*s: %.*s", (int)name.len, name.base, (int)value.len, value.base)
-                         : mem_printf("%.*s;", (int)name.len, name.base);
+        char *line = value.len != 0 ? mem_printf("%.*s: %.*s", (int)name.len, name.base, (int)value.len, value.base)
+                                    : mem_printf("%.*s;", (int)name.len, name.base);
         add_line(f, line);
         free(line);
     }

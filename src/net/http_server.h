@@ -28,7 +28,8 @@ struct http_server_conf {
     const char *web_config_file; /* exporter-toolkit format: TLS, basic_auth_users; NULL = plain */
     const char *token_file;      /* bearer token required when set (a user of web_config_file will do, too) */
     bool open_health;            /* GET /-/healthy and /-/ready need no credentials: probes have none */
-    struct http_forward *forward; /* takes the paths of no row (http_forward.h); NULL: they are 404. Outlives the server */
+    struct http_forward
+        *forward; /* takes the paths of no row (http_forward.h); NULL: they are 404. Outlives the server */
     /* Runs when an exchange was answered: the row's path ("" for none), the row's method ("" for none), status,
      * duration. */
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);

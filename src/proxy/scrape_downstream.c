@@ -47,16 +47,24 @@ static char *clean_phrase(h2o_mem_pool_t *pool, const char *phrase, const char *
 
 static void answer_error(h2o_req_t *req, int status, const char *phrase, const char *message)
 {
+    static h2o_generator_t generator = {NULL, NULL};
     char *reason = clean_phrase(&req->pool, phrase, message);
+    bool has_body =
+        status != 204 && status != 304 && !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
     req->res.status = status;
     req->res.reason = reason;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("text/plain; charset=utf-8"));
     size_t len = strlen(reason);
-    char *body = h2o_mem_alloc_pool(&req->pool, len + 1);
-    memcpy(body, reason, len);
-    body[len] = '\n';
-    h2o_send_inline(req, body, len + 1);
+    h2o_iovec_t body = {h2o_mem_alloc_pool(&req->pool, len + 1), len + 1};
+    memcpy(body.base, reason, len);
+    body.base[len] = '\n';
+    req->res.content_length = has_body ? body.len : 0;
+    if (!has_body) {
+        req->http1_is_persistent = 0; /* such an answer ends with its head, whatever the head says */
+    }
+    h2o_start_response(req, &generator);
+    h2o_send(req, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
 void downstream_refuse(h2o_req_t *req, int status, const char *message)
@@ -145,11 +153,9 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
         downstream_fail(s);
         return;
     }
-    if (s->paused && s->waiting.bytes <= WAITING_LOW) {
-        s->paused = false;
-        curl_loop_resume(s->worker->curl, s->easy);
+    if (upstream_resume(s)) {
+        downstream_send(s);
     }
-    downstream_send(s);
 }
 
 static void send_head(struct scrape *s)

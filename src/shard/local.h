@@ -51,6 +51,11 @@ int local_shard_prepare(struct shard *s, struct errctx *err) MUST_CHECK;
 /* A finished scrape of this shard; others than its own targets' are ignored. */
 void local_shard_record(struct shard *s, const struct scrape_record *r);
 
+struct state_shard;
+
+/* local_shard_restore from what state.h read; from may be NULL: nothing was assigned. */
+void local_shard_restore_state(struct shard *s, const struct state_shard *from, uint64_t generation, uint64_t epoch);
+
 /* Its Prometheus is reached elsewhere from now on. Setting shard->prometheus_url does the same, at the next tick. */
 void local_shard_set_url(struct shard *s, const char *prometheus_url);
 

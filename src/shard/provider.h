@@ -18,6 +18,7 @@ struct provider_shard {
     const char *prometheus_url;
     enum shard_health health; /* as the provider can tell: STARTING, READY, UNREACHABLE */
     uint64_t capacity_series; /* 0 = the default limit */
+    const char *zone;         /* interned; NULL or "" = none */
     char error[256];          /* why it is not READY, "" otherwise */
 };
 
@@ -42,6 +43,7 @@ struct provider {
     const struct provider_ops *ops;
     void (*on_change)(void *data); /* something in the list changed */
     void *data;
+    bool is_fixed; /* scale does nothing: what is listed is all there is */
 };
 
 #endif

@@ -40,6 +40,11 @@ def world(tmp_path):
             self.started.append(a.stop)
             return a
 
+        def keep(self, thing):
+            """thing.stop() is called in the end."""
+            self.started.append(thing.stop)
+            return thing
+
         def configure(self, jobs, **more):
             write(os.path.join(self.directory, "prometheus.yml"), config(jobs, **more))
 

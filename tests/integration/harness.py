@@ -14,7 +14,7 @@ from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
 
 BUILD = os.environ["top_builddir"]
 SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-KVASS = os.path.join(BUILD, "kvass")
+KVASS = os.environ.get("KVASS_TEST_BINARY", os.path.join(BUILD, "kvass"))
 PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 # Sanitizer builds and loaded machines are slower: waits, never asserts, stretch with this.
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))

@@ -115,7 +115,7 @@ def test_the_appliance_follows(world, servers):
     os.kill(pid, signal.SIGKILL)
     wait_for("another helper", 30, lambda: helpers_of(kvass) not in ([], [pid]))
     assert "was killed by signal 9" in kvass.output()
-    failures = re.compile(r'kvass_discovery_refresh_failures_total{scrape_job="discovered"} (\d+)')
+    failures = re.compile(r'kvass_discovery_refresh_failures_total{scrape_job="discovered",mechanism="eureka_sd_configs"} (\d+)')
     wait_for("the new one's failures", 30, lambda: int(failures.search(http(kvass.url + "/metrics")[1]).group(1)) >= 3)
     assert len(kvass.targets("discovered")) == 2
     servers.failing = False
