@@ -275,7 +275,7 @@ int sidecar_run(const struct options *o)
         .id = choose_id(o),
         .stop_reason = mem_strdup(""),
         .config_error = mem_strdup(""),
-        .major = o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
+        .major = prometheus_version_or(o->prometheus_version, PROMETHEUS_2),
     };
     daemon_init(&sc.d, o, &LOG, &HOOKS, &sc);
     int rc = start(&sc, &err);

@@ -91,7 +91,7 @@ static const char *url_fault(struct view v)
         }
         port = port || (v.base[at] == ':' && !bracket);
     }
-    return NULL;
+    return bracket ? "a host without its closing ]" : NULL;
 }
 
 static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum conf_type type)
