@@ -272,7 +272,7 @@ void sidecar_init(struct sidecar *sc, const struct options *o)
         .id = choose_id(o),
         .stop_reason = mem_strdup(""),
         .config_error = mem_strdup(""),
-        .major = o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
+        .major = prometheus_version_or(o->prometheus_version, PROMETHEUS_2),
     };
 }
 
