@@ -75,7 +75,7 @@ def test_secrets_are_redacted_and_pushed(world):
     # a bad one reaches nobody
     write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs: [{job_name: a, no_such_key: 1}]")
     assert http(c.url + "/-/reload", "POST")[0] == 500
-    assert c.all_up(1)
+    wait_for("the target with its new URL", 60, lambda: c.all_up(1))
 
 
 def missed_scrapes(shards, instance):
