@@ -3,6 +3,7 @@
 #include "base/files.h"
 #include "base/metrics.h"
 #include "base/options.h"
+#include "base/options_table.h"
 
 #include <stdio.h>
 
@@ -36,6 +37,44 @@ static void put_metrics(struct bytes *out)
     }
 }
 
+/* For shells: an arm of a case statement per role, with the flags of the role; zsh gets each flag's help as well. */
+static void put_role_flags(bool with_help, struct bytes *out)
+{
+    for (unsigned role = ROLE_APPLIANCE; role <= ROLE_SIDECAR; role <<= 1) {
+        bytes_printf(out, "    %s)\n        cat <<'END'\n", role_name((enum role)role));
+        for (int i = 0; i < OPTION_COUNT; i++) {
+            const struct option_row *row = option_row((enum option_id)i);
+            if ((row->roles & role) == 0) {
+                continue;
+            }
+            bytes_printf(out, "--%s%s", row->name, row->kind == OPTION_KIND_BOOL ? "" : "=");
+            bytes_printf(out, with_help ? ":%s\n" : "\n", row->help);
+        }
+        bytes_append_str(out, "END\n        ;;\n");
+    }
+}
+
+/* An arm per option whose values a shell can offer. */
+static void put_flag_values(struct bytes *out)
+{
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        const struct option_row *row = option_row((enum option_id)i);
+        bool file = strcmp(row->unit, "FILE") == 0, dir = strcmp(row->unit, "DIR") == 0;
+        if (row->kind != OPTION_KIND_ENUM && row->kind != OPTION_KIND_BOOL && !file && !dir) {
+            continue;
+        }
+        bytes_printf(out, "    --%s) echo ", row->name);
+        for (const char *at = file                            ? "@file"
+                              : dir                           ? "@dir"
+                              : row->kind == OPTION_KIND_BOOL ? "true|false"
+                                                              : row->unit;
+             *at != '\0'; at++) {
+            bytes_append_char(out, *at == '|' ? ' ' : *at);
+        }
+        bytes_append_str(out, " ;;\n");
+    }
+}
+
 /* A template's line that starts with '@'; false for an unknown one. */
 static bool put_mark(struct view mark, struct bytes *out)
 {
@@ -43,6 +82,14 @@ static bool put_mark(struct view mark, struct bytes *out)
     enum role role;
     if (view_is(mark, "@KEYS")) {
         options_write_man(ROLE_ALL, false, out);
+        return true;
+    }
+    if (view_is(mark, "@BASH_OPTIONS") || view_is(mark, "@ZSH_OPTIONS")) {
+        put_role_flags(view_is(mark, "@ZSH_OPTIONS"), out);
+        return true;
+    }
+    if (view_is(mark, "@BASH_VALUES")) {
+        put_flag_values(out);
         return true;
     }
     if (view_has_prefix(mark, OPTIONS) &&
@@ -86,10 +133,10 @@ int main(int argc, char **argv)
         options_write_sample(&out);
     } else if (argc == 2 && strcmp(argv[1], "metrics") == 0) {
         put_metrics(&out);
-    } else if (argc == 3 && strcmp(argv[1], "man") == 0) {
+    } else if (argc == 3 && strcmp(argv[1], "fill") == 0) {
         rc = put_page(argv[2], &out);
     } else {
-        fputs("usage: gendocs sample|metrics|man TEMPLATE\n", stderr);
+        fputs("usage: gendocs sample|metrics|fill TEMPLATE\n", stderr);
         rc = ERR_INVALID;
     }
     rc = rc == 0 ? bytes_check(&out, NULL) : rc;

@@ -1,5 +1,6 @@
-/* kvass: the table of sub-commands, nothing else. */
+/* kvass: the table of sub-commands, and what rooms to the right add to tables of rooms to the left. */
 #include "cli/commands.h"
+#include "k8s/sd.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,10 +21,10 @@ static int cmd_version(int argc, char **argv)
 
 static const struct command COMMANDS[] = {
     {"appliance", NULL, cmd_role, "balancer, proxy and the shards of this machine in one process"},
-    {"coordinator", NULL, cmd_role, "balancer alone, all shards remote (not in this version)"},
-    {"sidecar", NULL, cmd_role, "proxy and one shard, driven by a coordinator (not in this version)"},
+    {"coordinator", NULL, cmd_role, "balancer alone, all shards remote, behind sidecars"},
+    {"sidecar", NULL, cmd_role, "proxy and one shard beside a Prometheus, driven by a coordinator"},
     {"run", NULL, cmd_role, "the role named in kvass.yaml"},
-    {"get", NULL, cmd_get, "shards, targets, moves or metrics of a running kvass"},
+    {"get", NULL, cmd_get, "shards, targets, moves, reasons or metrics of a running kvass"},
     {"check", "config", cmd_check_config, "read and validate a prometheus.yml"},
     {"check", "service-discovery", cmd_check_service_discovery, "discover a job's targets once and print them"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
@@ -53,6 +54,7 @@ int main(int argc, char **argv)
         print_commands(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
+    mechanism_register(&mechanism_kubernetes);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command *c = &COMMANDS[i];
         if (strcmp(argv[1], c->name) != 0) {

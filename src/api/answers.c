@@ -1,6 +1,7 @@
 /* JSON answers from the view: see answers.h. Shapes of Prometheus and of the Go Kvass where they have one; shards,
  * moves and ledger are ours. */
 #include "api/answers.h"
+#include "api/samples.h"
 #include "base/duration.h"
 #include "base/timebase.h"
 #include "configgen/render.h"
@@ -254,7 +255,7 @@ static bool view_contains(struct view hay, struct view needle)
     return needle.len == 0 || memmem(hay.base, hay.len, needle.base, needle.len) != NULL;
 }
 
-void answer_samples(const struct api_view *v, struct view job_substring, struct bytes *out)
+void answer_samples(const struct api_view *v, struct view job_substring, struct family_count *count, struct bytes *out)
 {
     struct json_writer w;
     json_writer_init(&w, out);
@@ -277,9 +278,7 @@ void answer_samples(const struct api_view *v, struct view job_substring, struct 
         json_object_begin(&w);
         json_kv_double(&w, "scrapedTotal", scraped);
         json_kv_double(&w, "total", series);
-        json_key(&w, "metricsTotal");
-        json_object_begin(&w);
-        json_object_end(&w);
+        samples_write_families(&w, count, job);
         json_object_end(&w);
     }
     json_object_end(&w);
@@ -334,6 +333,7 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
 
 void answer_shards(const struct api_view *v, struct bytes *out)
 {
+    static const char *const ROLES[] = {"acting", "waiting", "standby", "fenced"};
     struct json_writer w;
     json_writer_init(&w, out);
     wire_success_begin(&w);
@@ -341,6 +341,9 @@ void answer_shards(const struct api_view *v, struct bytes *out)
     json_kv_u64(&w, "wanted", v->wanted);
     json_kv_str(&w, "wantedReason", v->wanted_reason);
     json_kv_u64(&w, "rounds", v->rounds);
+    json_kv_str(&w, "role", ROLES[v->role]);
+    json_kv_str(&w, "blocked", v->blocked);
+    json_kv_u64(&w, "epoch", v->epoch);
     json_key(&w, "shards");
     json_array_begin(&w);
     for (size_t i = 0; i < v->shard_count; i++) {

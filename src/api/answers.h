@@ -22,13 +22,24 @@ struct target_query {
 int answer_targets(const struct api_view *v, const struct target_query *q, struct bytes *out,
                    struct errctx *err) MUST_CHECK;
 void answer_runtimeinfo(const struct api_view *v, struct bytes *out);
-void answer_samples(const struct api_view *v, struct view job_substring,
-                    struct bytes *out); /* samples per second, by job */
+struct family_count;
+void answer_samples(const struct api_view *v, struct view job_substring, struct family_count *count,
+                    struct bytes *out); /* samples per second, by job; count: NULL = no detail */
 void answer_config(const struct api_view *v, struct bytes *out);
 void answer_shards(const struct api_view *v, struct bytes *out);
 void answer_moves(const struct api_view *v, struct bytes *out);
 void answer_ledger(const struct api_view *v, struct bytes *out);
 void answer_reload(const struct api_view *v, struct bytes *out); /* result of the last reload */
+
+/* Which target a question is about: any of them may be left out (empty; hash only with has_hash). */
+struct why_query {
+    struct view job, url;
+    uint64_t hash;
+    bool has_hash;
+};
+/* Why a target is where it is, or not scraped, or not moved; without a target why there are so many shards, and whether
+ * the balancer acts. */
+void answer_why(const struct api_view *v, const struct why_query *q, struct bytes *out);
 int answer_querier_config(const struct api_view *v, struct bytes *out, struct errctx *err) MUST_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-/* The configuration: loaded, compared, applied whole or not at all; and the limits that follow from the options. */
+/* The configuration: loaded, compared, applied whole or not at all. */
 #include "api/appliance_impl.h"
 #include "api/config_diff.h"
 #include "base/log.h"
@@ -15,13 +15,6 @@ static void configuration_options(const struct appliance *a, struct promconf_opt
         .kubernetes_proxy = a->o->inject_kubernetes_proxy,
         .kubernetes_sa_path = a->o->inject_kubernetes_sa_path,
     };
-}
-
-static void look_at_file(const struct appliance *a, struct stat *ret)
-{
-    if (stat(a->o->config_file, ret) != 0) {
-        *ret = (struct stat){0};
-    }
 }
 
 static void remember(char **slot, const char *text)
@@ -55,8 +48,8 @@ int appliance_reload(void *data, struct errctx *err)
     struct promconf_options opts;
     struct promconf *fresh = NULL;
     configuration_options(a, &opts);
-    look_at_file(a, &a->config_stat);
-    if (a->started) { /* the first load is not a reload */
+    (void)daemon_file_changed(a->o->config_file, &a->config_stat);
+    if (a->d.started) { /* the first load is not a reload */
         notify_reloading();
     }
     int rc = promconf_load(a->o->config_file, &opts, &fresh, err);
@@ -70,10 +63,10 @@ int appliance_reload(void *data, struct errctx *err)
     remember(&a->last_reload_error, rc == 0 ? "" : err->msg);
     metric_set(METRIC_CONFIGGEN_RELOAD_SUCCESSFUL, rc == 0);
     metric_add(METRIC_CONFIGGEN_RELOADS, 1, rc == 0 ? "true" : "false");
-    if (rc != 0 && a->started) { /* at the start the caller says it */
+    if (rc != 0 && a->d.started) { /* at the start the caller says it */
         log_error(&LOG, "load configuration", "err", err->msg, "action", "the running configuration stays");
     }
-    if (a->started) {
+    if (a->d.started) {
         notify_ready();
     }
     return rc;
@@ -84,28 +77,7 @@ void appliance_watch_config(void *data)
 {
     struct appliance *a = data;
     struct errctx err = ERRCTX_INIT;
-    struct stat now;
-    look_at_file(a, &now);
-    if (now.st_mtim.tv_sec != a->config_stat.st_mtim.tv_sec || now.st_mtim.tv_nsec != a->config_stat.st_mtim.tv_nsec ||
-        now.st_size != a->config_stat.st_size || now.st_ino != a->config_stat.st_ino) {
+    if (daemon_file_changed(a->o->config_file, &a->config_stat)) {
         (void)!appliance_reload(a, &err);
     }
-}
-
-void appliance_limits(const struct options *o, struct plan_limits *ret)
-{
-    plan_limits_default(ret);
-    ret->series = (uint64_t)o->shard_max_head_series;
-    ret->scraped = (uint64_t)o->shard_max_process_series;
-    ret->low = o->balance_low_mark;
-    ret->high = o->balance_high_mark;
-    ret->even_out_threshold = o->balance_even_out;
-    ret->moves_per_round = (uint32_t)o->move_budget;
-    ret->move_scrapes = (uint32_t)o->move_scrapes;
-    ret->move_cool_down_ms = o->move_cool_down_ms;
-    ret->min_groups = (uint32_t)(o->shard_min_shard > 0 ? o->shard_min_shard : 1);
-    ret->max_groups = (uint32_t)o->shard_max_shard;
-    ret->max_idle_ms = o->shard_max_idle_time_ms;
-    ret->failover_grace_ms = o->shard_failover_grace_ms;
-    ret->relieve = !o->shard_disable_alleviate;
 }

@@ -3,35 +3,30 @@
 #define KVASS_API_APPLIANCE_IMPL_H
 
 #include "api/appliance.h"
+#include "api/daemon.h"
+#include "api/samples.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
-#include "proxy/proxy.h"
 #include "shard/provider.h"
-
-#include <sys/stat.h>
+#include "shard/state.h"
 
 struct appliance {
+    struct daemon d;
     const struct options *o;
-    struct loop *loop;
-    struct http_client *http;
     struct promconf *conf;
     struct discovery *discovery;
     struct provider *provider;
     struct reconcile *reconcile;
-    struct proxy *proxy;
+    struct policy policy;
     struct proxy_table *table; /* the published one, for probes */
     struct api_server *api;
     struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
     uint64_t table_generation;
+    struct samples_demand samples;
     char *stop_reason, *last_reload_error, *last_reload_diff;
-    char *state_path, *proxy_url;
+    char *state_path;
+    struct state *restored;       /* shards that have not been made yet find theirs in it; NULL = nothing was saved */
     const char **prometheus_args; /* NULL-ended */
-    gid_t gid;
-    int lock_fd, proxy_fd, api_fd; /* -1: none, or handed on */
-    int64_t started_ms;            /* monotonic */
-    struct loop_timer *save_timer, *watch_timer, *notify_timer;
-    uv_signal_t signals[3];
-    bool started, ending;
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
 };
@@ -43,15 +38,22 @@ void appliance_drop_view(struct appliance *a);
 void appliance_publish(void *data); /* builds and publishes it */
 void appliance_probe(void *data, const struct target *t);
 void appliance_on_record(void *data, const struct scrape_record *r);
+void appliance_count_families(void *data, struct view job_substring, struct family_count **ret_count,
+                              size_t *ret_expected, int64_t *ret_until_ms);
 void appliance_set_stop_reason(void *data, const char *reason);
 
 /* appliance_state.c */
 void appliance_save(void *data);
 void appliance_restore(struct appliance *a);
+void appliance_restore_shard(struct appliance *a, struct shard *s); /* a local one that has just been made */
+
+/* appliance_provider.c: who runs the shards */
+int appliance_open_provider(struct appliance *a, struct errctx *err) MUST_CHECK;
+bool appliance_keeps_shards(const struct options *o); /* whether a SIGTERM leaves them running */
+void appliance_stop_provider(struct appliance *a, bool keep, void (*on_stopped)(void *data));
 
 /* appliance_config.c */
 int appliance_reload(void *data, struct errctx *err); /* all or nothing */
 void appliance_watch_config(void *data);
-void appliance_limits(const struct options *o, struct plan_limits *ret);
 
 #endif

@@ -1,109 +1,36 @@
-/* API thread: see server.h. A call that needs the control loop is an api_call that goes there and comes back; the
- * answer is formatted here, on the API thread, from the view it brings. */
+/* The API of an appliance: see server.h. Reads are answered on the API thread, from the view a call brings back from
+ * the control loop. */
 #include "api/server.h"
 #include "api/answers.h"
-#include "base/log.h"
+#include "api/samples.h"
 #include "base/metrics.h"
 #include "model/wire.h"
 
-#include <pthread.h>
 #include <stdio.h>
-
-#define ANSWER_BYTES_MAX  ((size_t)1 << 31)
-#define REQUEST_BYTES_MAX ((size_t)64 << 20)
-#define JSON_TYPE         "application/json"
-#define TEXT_TYPE         "text/plain; charset=utf-8"
+#include <stdlib.h>
 
 struct api_server {
-    struct loop *loop;
-    struct http_server *http;
+    struct api_thread *thread;
+    struct samples_waits *samples; /* API thread */
     struct api_env env;
-    pthread_t thread;
 };
 
-struct api_call {
-    struct api_server *server;
-    struct http_exchange *exchange;
-    void (*on_control)(struct api_call *c); /* optional: what to do there, before the view is taken */
-    void (*on_view)(struct api_call *c);    /* on the API thread: answer */
-    char *text;
-    struct api_view *view;
-    struct errctx err;
-};
-
-/* ---------------------------------------------------------------- there and back */
-
-static void respond_json(struct http_exchange *x, int status, const struct bytes *body)
+static const struct api_view *view_of_call(const struct api_call *c)
 {
-    http_respond(x, status, JSON_TYPE, bytes_view(body));
-}
-
-static void respond_error(struct http_exchange *x, int status, const char *type, const char *message)
-{
-    struct bytes body;
-    struct json_writer w;
-    bytes_init(&body, 65536);
-    json_writer_init(&w, &body);
-    wire_error(&w, type, message);
-    respond_json(x, status, &body);
-    bytes_done(&body);
-}
-
-static void call_free(struct api_call *c)
-{
-    api_view_unref(c->view);
-    free(c->text);
-    free(c);
-}
-
-static void come_back(void *data)
-{
-    struct api_call *c = data;
-    c->on_view(c);
-    call_free(c);
-}
-
-static void at_control(void *data)
-{
-    struct api_call *c = data;
-    if (c->server->loop == NULL) { /* the server has ended meanwhile, and the exchange with it */
-        call_free(c);
-        return;
-    }
-    if (c->on_control != NULL) {
-        c->on_control(c);
-    }
-    c->view = c->server->env.view(c->server->env.data);
-    if (!loop_post(c->server->loop, come_back, c)) {
-        call_free(c);
-    }
-}
-
-static void call_control(struct http_exchange *x, struct api_server *s, void (*on_control)(struct api_call *c),
-                         void (*on_view)(struct api_call *c), char *text)
-{
-    struct api_call *c = mem_calloc(1, sizeof(*c));
-    *c = (struct api_call){.server = s, .exchange = x, .on_control = on_control, .on_view = on_view, .text = text};
-    if (!loop_post(s->env.control, at_control, c)) {
-        respond_error(x, 503, "unavailable", "shutting down");
-        call_free(c);
-    }
+    return c->view;
 }
 
 /* ---------------------------------------------------------------- reads */
 
+static void call_control(struct http_exchange *x, struct api_server *s, void (*on_control)(struct api_call *c),
+                         void (*on_back)(struct api_call *c), char *text)
+{
+    api_call_control(s->thread, x, on_control, on_back, text, NULL);
+}
+
 static void finish(struct api_call *c, struct bytes *body, int rc, const char *content_type)
 {
-    if (rc == 0) {
-        rc = bytes_check(body, &c->err);
-    }
-    if (rc == 0) {
-        http_respond(c->exchange, 200, content_type, bytes_view(body));
-    } else {
-        respond_error(c->exchange, rc == ERR_INVALID || rc == ERR_PARSE ? 400 : 503,
-                      rc == ERR_INVALID || rc == ERR_PARSE ? "bad_data" : "internal", c->err.msg);
-    }
-    bytes_done(body);
+    api_finish(c->exchange, body, rc, &c->err, content_type);
 }
 
 static void read_target_query(struct http_exchange *x, struct target_query *q)
@@ -126,24 +53,25 @@ static void targets_ready(struct api_call *c)
     struct target_query q;
     struct bytes body;
     read_target_query(c->exchange, &q);
-    bytes_init(&body, ANSWER_BYTES_MAX);
-    int rc = answer_targets(c->view, &q, &body, &c->err);
-    finish(c, &body, rc, JSON_TYPE);
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    int rc = answer_targets(view_of_call(c), &q, &body, &c->err);
+    finish(c, &body, rc, API_JSON_TYPE);
 }
 
 static void samples_ready(struct api_call *c)
 {
+    const struct samples_input *in = c->input;
     struct bytes body;
-    bytes_init(&body, ANSWER_BYTES_MAX);
-    answer_samples(c->view, http_query(c->exchange, "job", 0), &body);
-    finish(c, &body, 0, JSON_TYPE);
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    answer_samples(view_of_call(c), view_of(in->job_substring), in->count, &body);
+    finish(c, &body, 0, API_JSON_TYPE);
 }
 
 static void querier_ready(struct api_call *c)
 {
     struct bytes body;
-    bytes_init(&body, ANSWER_BYTES_MAX);
-    int rc = answer_querier_config(c->view, &body, &c->err);
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    int rc = answer_querier_config(view_of_call(c), &body, &c->err);
     finish(c, &body, rc, "application/yaml");
 }
 
@@ -154,7 +82,7 @@ static void extra_config_ready(struct api_call *c)
     bytes_init(&inner, 65536);
     json_writer_init(&w, &inner);
     json_object_begin(&w);
-    json_kv_str(&w, "stopScrapeReason", c->view->stop_reason);
+    json_kv_str(&w, "stopScrapeReason", view_of_call(c)->stop_reason);
     json_object_end(&w);
     bytes_init(&body, 131072);
     json_writer_init(&w, &body);
@@ -164,23 +92,47 @@ static void extra_config_ready(struct api_call *c)
     json_object_end(&w);
     wire_success_end(&w);
     bytes_done(&inner);
-    finish(c, &body, 0, JSON_TYPE);
+    finish(c, &body, 0, API_JSON_TYPE);
 }
 
+static void why_ready(struct api_call *c)
+{
+    struct view hash = http_query(c->exchange, "hash", 0);
+    struct why_query q = {.job = http_query(c->exchange, "job", 0), .url = http_query(c->exchange, "url", 0)};
+    struct bytes body;
+    int rc = 0;
+    bytes_init(&body, API_ANSWER_BYTES_MAX);
+    if (hash.len > 0) {
+        char *digits = mem_dup(hash.base, hash.len);
+        q.has_hash = wire_key_u64(digits, &q.hash);
+        rc = q.has_hash ? 0 : errctx_set(&c->err, ERR_INVALID, "hash: expected a decimal number");
+        free(digits);
+    }
+    if (rc == 0) {
+        answer_why(view_of_call(c), &q, &body);
+    }
+    finish(c, &body, rc, API_JSON_TYPE);
+}
+
+/* One that stands by is ready to take over; one that was fenced is of no use until it is restarted. */
 static void ready_known(struct api_call *c)
 {
-    bool ready = c->view->discovered;
-    http_respond(c->exchange, ready ? 200 : 503, TEXT_TYPE,
-                 ready ? VIEW("kvass is ready.\n") : VIEW("First discovery is not done yet.\n"));
+    const struct api_view *v = view_of_call(c);
+    bool ready = v->discovered && (v->role == RECONCILE_ACTING || v->role == RECONCILE_STANDBY);
+    char *text = mem_printf("%s\n", ready             ? "kvass is ready."
+                                    : !v->discovered ? "First discovery is not done yet."
+                                                     : v->blocked);
+    http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE, view_of(text));
+    free(text);
 }
 
 #define SIMPLE_READ(name)                                                                                              \
     static void name##_ready(struct api_call *c)                                                                       \
     {                                                                                                                  \
         struct bytes body;                                                                                             \
-        bytes_init(&body, ANSWER_BYTES_MAX);                                                                           \
-        answer_##name(c->view, &body);                                                                                 \
-        finish(c, &body, 0, JSON_TYPE);                                                                                \
+        bytes_init(&body, API_ANSWER_BYTES_MAX);                                                                       \
+        answer_##name(view_of_call(c), &body);                                                                         \
+        finish(c, &body, 0, API_JSON_TYPE);                                                                            \
     }                                                                                                                  \
     static void get_##name(struct http_exchange *x, void *data)                                                        \
     {                                                                                                                  \
@@ -199,9 +151,15 @@ static void get_targets(struct http_exchange *x, void *data)
     call_control(x, data, NULL, targets_ready, NULL);
 }
 
+static void get_why(struct http_exchange *x, void *data)
+{
+    call_control(x, data, NULL, why_ready, NULL);
+}
+
 static void get_samples(struct http_exchange *x, void *data)
 {
-    call_control(x, data, NULL, samples_ready, NULL);
+    struct api_server *s = data;
+    samples_get(s->samples, s->thread, x);
 }
 
 static void get_querier(struct http_exchange *x, void *data)
@@ -219,61 +177,28 @@ static void get_ready(struct http_exchange *x, void *data)
     call_control(x, data, NULL, ready_known, NULL);
 }
 
-static void get_healthy(struct http_exchange *x, void *data)
-{
-    (void)data;
-    http_respond(x, 200, TEXT_TYPE, VIEW("kvass is healthy.\n"));
-}
-
-static void get_metrics(struct http_exchange *x, void *data)
-{
-    struct bytes body;
-    (void)data;
-    bytes_init(&body, ANSWER_BYTES_MAX);
-    metrics_write(&body);
-    http_respond(x, 200, "text/plain; version=0.0.4; charset=utf-8", bytes_view(&body));
-    bytes_done(&body);
-}
-
 /* ---------------------------------------------------------------- writes */
 
 static void do_reload(struct api_call *c)
 {
-    c->err.code = c->server->env.reload(c->server->env.data, &c->err);
-}
-
-/* Prometheus' words on failure, so that reloader side cars understand us. */
-static void reload_done(struct api_call *c)
-{
-    if (c->err.code == 0) {
-        http_respond(c->exchange, 200, TEXT_TYPE, VIEW(""));
-        return;
-    }
-    char *text = mem_printf("failed to reload config: %s\n", c->err.msg);
-    http_respond(c->exchange, 500, TEXT_TYPE, view_of(text));
-    free(text);
+    struct api_server *s = c->data;
+    c->err.code = s->env.reload(s->env.data, &c->err);
 }
 
 static void post_reload(struct http_exchange *x, void *data)
 {
-    call_control(x, data, do_reload, reload_done, NULL);
+    call_control(x, data, do_reload, api_respond_reload, NULL);
 }
 
 static void do_stop_reason(struct api_call *c)
 {
-    c->server->env.set_stop_reason(c->server->env.data, c->text);
+    struct api_server *s = c->data;
+    s->env.set_stop_reason(s->env.data, c->input);
 }
 
 static void stop_reason_done(struct api_call *c)
 {
-    struct bytes body;
-    struct json_writer w;
-    bytes_init(&body, 1024);
-    json_writer_init(&w, &body);
-    json_object_begin(&w);
-    json_kv_str(&w, "status", "success");
-    json_object_end(&w);
-    finish(c, &body, 0, JSON_TYPE);
+    api_respond_success(c->exchange);
 }
 
 static void post_extra_config(struct http_exchange *x, void *data)
@@ -282,7 +207,8 @@ static void post_extra_config(struct http_exchange *x, void *data)
     json_t *root = wire_parse(http_body(x), 65536, &err);
     const char *reason = json_string_value(json_object_get(root, "stopScrapeReason"));
     if (root == NULL || (reason == NULL && json_object_get(root, "stopScrapeReason") != NULL)) {
-        respond_error(x, 400, "bad_data", root == NULL ? err.msg : "stopScrapeReason must be a string");
+        errctx_set(&err, ERR_INVALID, "stopScrapeReason must be a string");
+        api_respond_error(x, ERR_INVALID, &err);
     } else {
         call_control(x, data, do_stop_reason, stop_reason_done, mem_strdup(reason != NULL ? reason : ""));
     }
@@ -292,10 +218,10 @@ static void post_extra_config(struct http_exchange *x, void *data)
 /* ---------------------------------------------------------------- life */
 
 static const struct http_row ROWS[] = {
-    {"GET", "/-/healthy", get_healthy},
+    {"GET", "/-/healthy", api_get_healthy},
     {"GET", "/-/ready", get_ready},
     {"POST", "/-/reload", post_reload},
-    {"GET", "/metrics", get_metrics},
+    {"GET", "/metrics", api_get_metrics},
     {"GET", "/api/v1/targets", get_targets},
     {"GET", "/api/v1/runtimeinfo", get_runtimeinfo},
     {"GET", "/api/v1/samples", get_samples},
@@ -307,6 +233,7 @@ static const struct http_row ROWS[] = {
     {"GET", "/api/v1/shards", get_shards},
     {"GET", "/api/v1/moves", get_moves},
     {"GET", "/api/v1/ledger", get_ledger},
+    {"GET", "/api/v1/why", get_why},
     {NULL, NULL, NULL},
 };
 
@@ -321,51 +248,57 @@ static void on_answer(void *data, const char *row_path, const char *row_method, 
                         seconds);
 }
 
-static void *thread_main(void *data)
+static void *take_view(void *data)
 {
     struct api_server *s = data;
-    loop_run(s->loop);
-    return NULL;
+    return s->env.view(s->env.data);
+}
+
+static void drop_view(void *view)
+{
+    api_view_unref(view);
+}
+
+static void start_count(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                        int64_t *ret_until_ms)
+{
+    const struct api_server *s = data;
+    if (s->env.count_families != NULL) {
+        s->env.count_families(s->env.data, job_substring, ret_count, ret_expected, ret_until_ms);
+    }
+}
+
+static void on_closed(void *data)
+{
+    struct api_server *s = data;
+    samples_waits_close(s->samples);
 }
 
 int api_server_new(int listen_fd, const char *web_config_file, const char *token_file, const struct api_env *env,
                    struct api_server **ret, struct errctx *err)
 {
     struct api_server *s = mem_calloc(1, sizeof(*s));
-    const struct http_server_conf conf = {
-        .request_bytes_max = REQUEST_BYTES_MAX,
+    const struct api_thread_conf conf = {
+        .rows = ROWS,
         .web_config_file = web_config_file,
         .token_file = token_file,
         .on_answer = on_answer,
+        .on_closed = on_closed,
+        .control = env->control,
+        .take_view = take_view,
+        .drop_view = drop_view,
+        .data = s,
     };
     s->env = *env;
-    s->loop = loop_new();
-    int rc = http_server_new(s->loop, listen_fd, &conf, ROWS, s, &s->http, err);
+    s->samples = samples_waits_new(start_count, samples_ready);
+    int rc = api_thread_new(listen_fd, &conf, &s->thread, err);
     if (rc != 0) {
-        loop_free(&s->loop);
+        samples_waits_free(&s->samples);
         free(s);
         return rc;
     }
-    invariant(pthread_create(&s->thread, NULL, thread_main, s) == 0);
     *ret = s;
     return 0;
-}
-
-static void on_closed(void *data)
-{
-    struct api_server *s = data;
-    loop_stop(s->loop);
-}
-
-struct close_request {
-    struct api_server *server;
-    int64_t grace_ms;
-};
-
-static void begin_close(void *data)
-{
-    struct close_request *q = data;
-    http_server_close(q->server->http, q->grace_ms, on_closed, q->server);
 }
 
 void api_server_free(struct api_server **handle, int64_t grace_ms)
@@ -374,11 +307,8 @@ void api_server_free(struct api_server **handle, int64_t grace_ms)
     if (s == NULL) {
         return;
     }
-    struct close_request q = {s, grace_ms};
-    loop_post(s->loop, begin_close, &q);
-    pthread_join(s->thread, NULL);
-    loop_free(&s->loop);
-    /* Calls may still wait in the control loop's mailbox: s goes behind the last of them. */
-    invariant(loop_post(s->env.control, free, s));
+    api_thread_free(&s->thread, grace_ms);
+    samples_waits_free(&s->samples);
+    invariant(loop_post(s->env.control, free, s)); /* behind the calls that still name it */
     *handle = NULL;
 }

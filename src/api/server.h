@@ -7,6 +7,7 @@
 #include "net/http_server.h"
 
 struct api_server;
+struct family_count;
 
 /* Calls into the daemon, all made on the control loop. */
 struct api_env {
@@ -14,6 +15,9 @@ struct api_env {
     struct api_view *(*view)(void *data);                    /* a reference for the caller */
     int (*reload)(void *data, struct errctx *err);           /* 0, or why the old configuration stays */
     void (*set_stop_reason)(void *data, const char *reason); /* "" lifts it */
+    /* For samples.h; NULL: there is no proxy here. */
+    void (*count_families)(void *data, struct view job_substring, struct family_count **ret_count, size_t *ret_expected,
+                           int64_t *ret_until_ms);
     void *data;
 };
 

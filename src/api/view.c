@@ -9,12 +9,25 @@ static const char *text(struct arena *arena, const char *s)
     return s != NULL && *s != '\0' ? arena_strdup(arena, s) : "";
 }
 
+static const struct reconcile_group *find_group(const struct reconcile_group *groups, size_t count, uint32_t id)
+{
+    size_t lo = 0, hi = count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (groups[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < count && groups[lo].id == id ? &groups[lo] : NULL;
+}
+
 static const char *group_shard_id(const struct reconcile_group *groups, size_t count, int32_t id)
 {
-    for (size_t i = 0; i < count && id >= 0; i++) {
-        if (groups[i].id == (uint32_t)id && groups[i].replicas.len > 0) {
-            return groups[i].replicas.items[0].shard->id;
-        }
+    const struct reconcile_group *g = id >= 0 ? find_group(groups, count, (uint32_t)id) : NULL;
+    if (g != NULL && g->replicas.len > 0) {
+        return g->replicas.items[0].shard->id;
     }
     char name[32];
     snprintf(name, sizeof(name), "shard-%d", (int)id);
@@ -26,8 +39,14 @@ static void take_owners(const struct reconcile_group *groups, size_t count, cons
 {
     for (int in_transfer = 0; in_transfer < 2; in_transfer++) {
         vec_foreach(o, &e->owners) {
-            if ((o->state == OWNER_IN_TRANSFER) == (in_transfer == 1) && t->shard_count < VIEW_OWNERS_MAX) {
-                t->shards[t->shard_count++] = group_shard_id(groups, count, (int32_t)o->group);
+            const struct reconcile_group *g = find_group(groups, count, o->group);
+            size_t replicas = g != NULL ? g->replicas.len : 0;
+            if ((o->state == OWNER_IN_TRANSFER) != (in_transfer == 1)) {
+                continue;
+            }
+            for (size_t i = 0; t->shard_count < VIEW_OWNERS_MAX && i < (replicas > 0 ? replicas : 1); i++) {
+                t->shards[t->shard_count++] = replicas > 0 ? g->replicas.items[i].shard->id
+                                                           : group_shard_id(groups, count, (int32_t)o->group);
             }
         }
     }
@@ -38,6 +57,18 @@ static int by_key(const void *a, const void *b)
     const struct view_target *x = a, *y = b;
     int c = strcmp(x->target->job, y->target->job);
     return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
+}
+
+static struct view_decision decision_of(struct arena *arena, const struct reconcile_group *groups, size_t count,
+                                        const struct entry_decision *d)
+{
+    return (struct view_decision){
+        .at_ms = d->at_ms,
+        .type = d->type,
+        .from = d->at_ms != 0 ? group_shard_id(groups, count, d->from) : "",
+        .to = d->at_ms != 0 ? group_shard_id(groups, count, d->to) : "",
+        .reason = text(arena, d->reason),
+    };
 }
 
 static void take_targets(struct api_view *v, const struct registry *r, const struct reconcile_group *groups,
@@ -63,6 +94,8 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
             .size_known = e->size_known,
             .error = text(v->arena, e->error),
             .reason = text(v->arena, e->reason),
+            .last_move_ms = e->last_move_ms,
+            .decision = decision_of(v->arena, groups, group_count, &e->decision),
         };
         take_owners(groups, group_count, e, t);
     }
@@ -109,7 +142,7 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
                 .replica = r->shard->replica,
                 .prometheus_url = text(v->arena, r->shard->prometheus_url),
                 .error = text(v->arena, ready ? info->error : r->provider_error),
-                .group = groups[i].id,
+                .group = r->shard->group,
                 .health = ready ? info->health : r->provider_health,
                 .info = *info,
                 .load_series = groups[i].load_series,
@@ -155,6 +188,10 @@ struct api_view *api_view_build(const struct view_source *src)
     v->conf = src->conf != NULL ? promconf_ref(src->conf) : NULL;
     v->config_generation = reconcile_config_generation(src->reconcile);
     v->discovered = src->discovered;
+    v->role = reconcile_role(src->reconcile);
+    v->blocked = text(v->arena, reconcile_blocked(src->reconcile));
+    v->epoch = reconcile_epoch(src->reconcile);
+    v->limits = src->limits;
     v->wanted = reconcile_wanted(src->reconcile, &reason);
     v->wanted_reason = text(v->arena, reason);
     v->rounds = reconcile_rounds(src->reconcile);

@@ -7,6 +7,12 @@
 
 #define VIEW_OWNERS_MAX 8
 
+struct view_decision {
+    int64_t at_ms; /* 0 = none by this process */
+    enum plan_action_type type;
+    const char *from, *to, *reason; /* shard ids, "" = none */
+};
+
 struct view_target {
     const struct target *target;     /* NULL for dropped, invalid and duplicate ones */
     const struct labels *discovered; /* may be NULL */
@@ -16,6 +22,8 @@ struct view_target {
     uint64_t series, scraped;
     bool size_known;
     const char *error, *reason;          /* "" when none */
+    int64_t last_move_ms;
+    struct view_decision decision;
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
     unsigned shard_count;
 };
@@ -49,6 +57,10 @@ struct api_view {
     struct view_move *moves; /* newest first */
     size_t move_count;
     uint64_t ledger[LEDGER_STATE_COUNT];
+    enum reconcile_role role;
+    const char *blocked; /* why it does not act; "" = it does */
+    uint64_t epoch;
+    struct plan_limits limits;
     unsigned wanted;
     const char *wanted_reason;
     uint64_t rounds;

@@ -1,5 +1,6 @@
 /* Shard groups: see groups.h. */
 #include "balancer/groups.h"
+#include "base/metrics.h"
 
 static void shard_drop(struct shard *s)
 {
@@ -21,16 +22,52 @@ void groups_done(struct groups *g)
         group_done(x);
     }
     vec_done(&g->items);
+    vec_done(&g->replicas);
 }
 
-struct reconcile_group *groups_find(struct groups *g, uint32_t id)
+static uint32_t base_of(struct groups *g, const char *replica)
 {
-    vec_foreach(x, &g->items) {
-        if (x->id == id) {
-            return x;
+    if (!g->independent) {
+        return 0;
+    }
+    for (size_t i = 0; i < g->replicas.len; i++) {
+        if (g->replicas.items[i] == replica) {
+            return (uint32_t)i * GROUPS_STRIDE;
         }
     }
-    return NULL;
+    *vec_push(&g->replicas) = replica;
+    return (uint32_t)(g->replicas.len - 1) * GROUPS_STRIDE;
+}
+
+void groups_range(const struct groups *g, size_t replica, size_t *ret_first, size_t *ret_count)
+{
+    size_t first = 0, count = 0;
+    vec_foreach(x, &g->items) {
+        first += x->id / GROUPS_STRIDE < replica;
+        count += x->id / GROUPS_STRIDE == replica;
+    }
+    *ret_first = first;
+    *ret_count = count;
+}
+
+static size_t group_position(const struct groups *g, uint32_t id)
+{
+    size_t lo = 0, hi = g->items.len;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (g->items.items[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo < g->items.len && g->items.items[lo].id == id ? lo : SIZE_MAX;
+}
+
+struct reconcile_group *groups_find(const struct groups *g, uint32_t id)
+{
+    size_t at = group_position(g, id);
+    return at != SIZE_MAX ? &g->items.items[at] : NULL;
 }
 
 struct reconcile_group *groups_get(struct groups *g, uint32_t id)
@@ -58,10 +95,11 @@ static struct reconcile_shard *find_replica(struct reconcile_group *g, const cha
     return NULL;
 }
 
-static const struct provider_shard *find_listed(const struct provider_shard *list, size_t count, const char *id)
+static const struct provider_shard *find_listed(struct groups *g, const struct provider_shard *list, size_t count,
+                                                const char *id, uint32_t group)
 {
     for (size_t i = 0; i < count; i++) {
-        if (list[i].id == id) {
+        if (list[i].id == id && base_of(g, list[i].replica) + list[i].group == group) {
             return &list[i];
         }
     }
@@ -70,7 +108,7 @@ static const struct provider_shard *find_listed(const struct provider_shard *lis
 
 static bool take_listed(struct groups *g, const struct groups_env *env, const struct provider_shard *ps)
 {
-    struct reconcile_group *group = groups_get(g, ps->group);
+    struct reconcile_group *group = groups_get(g, base_of(g, ps->replica) + ps->group);
     struct reconcile_shard *r = find_replica(group, ps->id);
     bool added = false;
     if (r == NULL) {
@@ -80,6 +118,7 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
         }
         r = vec_push(&group->replicas);
         r->shard = s;
+        r->is_unread = env->shards_own;
         group->dirty = true;
         added = true;
         if (env->conf != NULL) {
@@ -90,17 +129,19 @@ static bool take_listed(struct groups *g, const struct groups_env *env, const st
     r->provider_health = ps->health;
     memcpy(r->provider_error, ps->error, sizeof(r->provider_error));
     r->shard->prometheus_url = ps->prometheus_url;
+    r->shard->api_url = ps->api_url;
     group->capacity_series = ps->capacity_series;
+    group->zone = ps->zone != NULL && ps->zone[0] != '\0' ? ps->zone : group->zone;
     return changed;
 }
 
-static bool drop_unlisted(struct reconcile_group *group, const struct groups_env *env,
+static bool drop_unlisted(struct groups *g, struct reconcile_group *group, const struct groups_env *env,
                           const struct provider_shard *list, size_t count)
 {
     bool changed = false;
     for (size_t i = 0; i < group->replicas.len;) {
         struct shard *s = group->replicas.items[i].shard;
-        if (find_listed(list, count, s->id) != NULL) {
+        if (find_listed(g, list, count, s->id, group->id) != NULL) {
             i++;
             continue;
         }
@@ -118,12 +159,14 @@ bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(vo
     size_t count;
     bool changed = false;
     const struct provider_shard *list = env->provider->ops->list(env->provider, &count);
+    vec_foreach(group, &g->items) {
+        changed |= drop_unlisted(g, group, env, list, count);
+    }
     for (size_t i = 0; i < count; i++) {
         changed |= take_listed(g, env, &list[i]);
     }
     for (size_t i = 0; i < g->items.len;) {
         struct reconcile_group *group = &g->items.items[i];
-        changed |= drop_unlisted(group, env, list, count);
         if (group->replicas.len == 0 && !keep(keep_data, group->id)) {
             group_done(group);
             vec_remove(&g->items, i);
@@ -139,20 +182,6 @@ static int by_key(const void *a, const void *b)
     const struct assignment *x = a, *y = b;
     int c = strcmp(x->target->job, y->target->job);
     return c != 0 ? c : (x->target->hash > y->target->hash) - (x->target->hash < y->target->hash);
-}
-
-static size_t group_position(const struct groups *g, uint32_t id)
-{
-    size_t lo = 0, hi = g->items.len;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (g->items.items[mid].id < id) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo < g->items.len && g->items.items[lo].id == id ? lo : SIZE_MAX;
 }
 
 struct wish *groups_wishes(const struct groups *g, const struct registry *r, bool only_dirty)
@@ -211,10 +240,36 @@ void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
         }
         group->generation++;
         vec_foreach(rep, &group->replicas) {
+            if (rep->is_unread) { /* what it holds is not known yet: adopting it makes the group dirty again */
+                continue;
+            }
             rep->shard->ops->set_assignment(rep->shard, wishes[i].items.items, wishes[i].items.len, group->generation,
                                             epoch);
         }
         group->dirty = false;
     }
     groups_wishes_free(&wishes, g);
+}
+
+void groups_export(const struct groups *g, uint64_t limit_series, bool vanished)
+{
+    static const enum metric_id ROWS[] = {METRIC_BALANCER_SHARD_HEAD_SERIES, METRIC_BALANCER_SHARD_LIMIT_SERIES,
+                                          METRIC_BALANCER_SHARD_LOAD_SERIES, METRIC_BALANCER_SHARD_READY,
+                                          METRIC_BALANCER_SHARD_TARGETS};
+    for (size_t i = 0; vanished && i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        metric_forget(ROWS[i]);
+    }
+    vec_foreach(group, &g->items) {
+        vec_foreach(r, &group->replicas) {
+            const struct shard *s = r->shard;
+            const struct shard_info *info = r->shard->ops->info(r->shard);
+            uint64_t limit = group->capacity_series != 0 ? group->capacity_series : limit_series;
+            bool ready = r->provider_health == SHARD_HEALTH_READY && info->health == SHARD_HEALTH_READY;
+            metric_set(METRIC_BALANCER_SHARD_HEAD_SERIES, (double)info->head_series, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_LIMIT_SERIES, (double)limit, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_LOAD_SERIES, (double)group->load_series, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_READY, ready, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_TARGETS, group->targets, s->id, s->replica);
+        }
+    }
 }

@@ -33,6 +33,7 @@ void plan_limits_default(struct plan_limits *l)
         .move_cool_down_ms = 600000,
         .failover_per_round = 1000,
         .even_out_threshold = 1.3,
+        .zone_imbalance = 0.15,
         .relieve = true,
     };
 }

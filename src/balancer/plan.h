@@ -58,6 +58,7 @@ struct plan_limits {
     int64_t failover_grace_ms, max_idle_ms, move_cool_down_ms; /* max_idle 0 = never scale down */
     uint32_t failover_per_round;
     double even_out_threshold; /* max/mean above which loads are evened out; 0 = off */
+    double zone_imbalance;     /* by how much of its limit a target's zone may be fuller before another one is taken */
     bool relieve;              /* !--shard.disable-alleviate */
 };
 

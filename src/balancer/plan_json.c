@@ -223,6 +223,7 @@ static int read_limits(struct arena *arena, json_t *o, struct plan_limits *l, st
         {.key = "move_cool_down_ms", .kind = KIND_MS, .place = &l->move_cool_down_ms},
         {.key = "failover_per_round", .kind = KIND_U32, .place = &l->failover_per_round},
         {.key = "even_out_threshold", .kind = KIND_SHARE, .place = &l->even_out_threshold},
+        {.key = "zone_imbalance", .kind = KIND_SHARE, .place = &l->zone_imbalance},
         {.key = "relieve", .kind = KIND_BOOL, .place = &l->relieve},
     };
     int rc = o == NULL ? 0 : read_object(arena, o, fields, COUNT_OF(fields), err);

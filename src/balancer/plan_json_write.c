@@ -30,6 +30,7 @@ static void write_limits(struct json_writer *w, const struct plan_limits *l)
     json_kv_i64(w, "move_cool_down_ms", l->move_cool_down_ms);
     json_kv_u64(w, "failover_per_round", l->failover_per_round);
     json_kv_double(w, "even_out_threshold", l->even_out_threshold);
+    json_kv_double(w, "zone_imbalance", l->zone_imbalance);
     json_kv_bool(w, "relieve", l->relieve);
     json_object_end(w);
 }

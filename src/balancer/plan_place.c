@@ -10,10 +10,6 @@
 
 #include <math.h>
 
-#define ZONE_IMBALANCE                                                                                               \
-    0.15 /* of the limit: by how much the zone's emptiest may be fuller than the emptiest of all                     \
-          */
-
 int64_t round_find_place(struct plan_round *r, const struct need *need, const char *zone, const uint32_t *exclude,
                          size_t exclude_count, uint32_t below)
 {
@@ -29,7 +25,7 @@ int64_t round_find_place(struct plan_round *r, const struct need *need, const ch
         return any;
     }
     const struct fit_leaf *leaves = r->tree.nodes + r->tree.size;
-    return leaves[near].fill - leaves[any].fill <= ZONE_IMBALANCE ? near : any;
+    return leaves[near].fill - leaves[any].fill <= r->in->limits.zone_imbalance ? near : any;
 }
 
 static bool scratch_has(const struct plan_round *r, uint32_t pos)

@@ -1,10 +1,9 @@
 /* The round: see reconcile.h. Callbacks record facts and at most ask for a round soon; decisions are made in round()
  * alone, at the daemon's own pace. A plan is applied to the wish (registry owners), the wish is pushed to the shards as
  * a whole, and what the shards acknowledge comes back as facts of the next round. */
-#include "balancer/reconcile.h"
-#include "balancer/groups.h"
+#include "balancer/rebuild.h"
+#include "balancer/reconcile_priv.h"
 #include "balancer/snapshot.h"
-#include "base/log.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
 
@@ -13,191 +12,7 @@
 #define KICK_MS       300
 #define PROBE_TICK_MS 200
 
-static const struct logctx LOG = {NULL, "component", "balancer"};
-
-struct reconcile {
-    struct reconcile_conf conf;
-    struct reconcile_env env;
-    struct registry registry;
-    struct groups groups;
-    struct explore *explore;
-    struct promconf *promconf;
-    uint64_t config_generation;
-    struct loop_timer *round_timer, *probe_timer;
-    VEC(struct reconcile_move) moves; /* oldest first */
-    uint64_t ledger[LEDGER_STATE_COUNT];
-    unsigned wanted;
-    char *wanted_reason;
-    uint64_t rounds;
-    bool started, kicked; /* kicked: a round is due within KICK_MS */
-};
-
-/* ---------------------------------------------------------------- moves, for people */
-
-static void move_begin(struct reconcile *r, const struct plan_action *a, const struct target *t, int64_t now_ms)
-{
-    if (r->moves.len == RECONCILE_MOVES_MAX) {
-        free(r->moves.items[0].url);
-        free(r->moves.items[0].reason);
-        vec_remove(&r->moves, 0);
-    }
-    *vec_push(&r->moves) = (struct reconcile_move){
-        .started_ms = now_ms,
-        .job = t->job,
-        .hash = t->hash,
-        .url = mem_strdup(t->url),
-        .reason = mem_strdup(a->reason != NULL ? a->reason : ""),
-        .from = a->from,
-        .to = a->to,
-    };
-    metric_add(METRIC_BALANCER_MOVES_STARTED, 1);
-}
-
-static void move_end(struct reconcile *r, const struct plan_action *a, enum move_state state, int64_t now_ms)
-{
-    for (size_t i = r->moves.len; i-- > 0;) {
-        struct reconcile_move *m = &r->moves.items[i];
-        if (m->state == MOVE_RUNNING && m->job == a->job && m->hash == a->hash) {
-            m->state = state;
-            m->ended_ms = now_ms;
-            break;
-        }
-    }
-    metric_add(METRIC_BALANCER_MOVES_ENDED, 1, state == MOVE_FINISHED ? "finished" : "undone");
-}
-
-static void log_action(const struct plan_action *a, const struct target *t)
-{
-    log_info(&LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "from",
-             a->from >= 0 ? log_num(a->from) : NULL, "to", a->to >= 0 ? log_num(a->to) : NULL, "reason", a->reason);
-}
-
-/* ---------------------------------------------------------------- applying a plan */
-
-static void touch(struct reconcile *r, int32_t group)
-{
-    if (group >= 0) {
-        groups_get(&r->groups, (uint32_t)group)->dirty = true;
-    }
-}
-
-static void leave(struct reconcile *r, struct registry_entry *e, uint32_t group, int64_t now_ms)
-{
-    entry_drop_owner(e, group);
-    struct reconcile_group *g = groups_get(&r->groups, group);
-    g->dirty = true;
-    *vec_push(&g->left) = (struct left_series){now_ms, e->series};
-}
-
-static void leave_all(struct reconcile *r, struct registry_entry *e, int64_t now_ms)
-{
-    while (e->owners.len > 0) {
-        leave(r, e, e->owners.items[0].group, now_ms);
-    }
-}
-
-static void apply_action(struct reconcile *r, const struct plan_action *a, int64_t now_ms)
-{
-    struct registry_entry *e = registry_find(&r->registry, a->job, a->hash);
-    if (e == NULL) {
-        return;
-    }
-    log_action(a, e->target);
-    switch (a->type) {
-    case PLAN_ASSIGN:
-        entry_set_owner(e, (uint32_t)a->to, OWNER_ASSIGNED, now_ms);
-        explore_remove(r->explore, a->job, a->hash);
-        break;
-    case PLAN_MOVE_START:
-        entry_set_owner(e, (uint32_t)a->from, OWNER_IN_TRANSFER, now_ms);
-        entry_set_owner(e, (uint32_t)a->to, OWNER_ASSIGNED, now_ms);
-        e->last_move_ms = now_ms;
-        move_begin(r, a, e->target, now_ms);
-        break;
-    case PLAN_MOVE_FINISH:
-        leave(r, e, (uint32_t)a->from, now_ms);
-        move_end(r, a, MOVE_FINISHED, now_ms);
-        break;
-    case PLAN_MOVE_UNDO:
-        if (a->to >= 0) {
-            leave(r, e, (uint32_t)a->to, now_ms);
-        }
-        if (a->from >= 0) {
-            entry_set_owner(e, (uint32_t)a->from, OWNER_ASSIGNED, now_ms);
-        }
-        move_end(r, a, MOVE_UNDONE, now_ms);
-        break;
-    case PLAN_FORGET:
-        leave_all(r, e, now_ms);
-        explore_remove(r->explore, a->job, a->hash);
-        registry_remove(&r->registry, e);
-        break;
-    }
-    touch(r, a->from);
-    touch(r, a->to);
-}
-
-static void apply_scale(struct reconcile *r, const struct plan *p)
-{
-    unsigned desired = r->env.provider->ops->desired(r->env.provider);
-    if (p->wanted_groups != r->wanted || r->wanted_reason == NULL ||
-        (p->wanted_reason != NULL && strcmp(p->wanted_reason, r->wanted_reason) != 0)) {
-        free(r->wanted_reason);
-        r->wanted_reason = mem_strdup(p->wanted_reason != NULL ? p->wanted_reason : "");
-    }
-    r->wanted = p->wanted_groups;
-    metric_set(METRIC_BALANCER_WANTED_GROUPS, p->wanted_groups);
-    if (p->wanted_groups != desired) {
-        log_info(&LOG, "scale", "from", log_num(desired), "to", log_num(p->wanted_groups), "reason", r->wanted_reason);
-    }
-    if (!r->conf.dry_run) {
-        r->env.provider->ops->scale(r->env.provider, p->wanted_groups);
-    }
-}
-
-static void take_verdicts(struct reconcile *r, const struct plan_input *in, const struct plan *p,
-                          struct registry_entry **entries)
-{
-    memcpy(r->ledger, p->ledger, sizeof(r->ledger));
-    for (size_t i = 0; i < in->target_count; i++) {
-        struct registry_entry *e = entries[i];
-        e->state = p->target_states[i];
-        const char *reason = p->target_reasons[i];
-        if (e->reason == NULL || reason == NULL || strcmp(e->reason, reason) != 0) {
-            free(e->reason);
-            e->reason = reason != NULL ? mem_strdup(reason) : NULL;
-        }
-    }
-    vec_foreach(e, &r->registry.entries) {
-        r->ledger[LEDGER_OVER_LIMIT] += (*e)->over_limit;
-        if ((*e)->over_limit) {
-            (*e)->state = LEDGER_OVER_LIMIT;
-        }
-    }
-    vec_foreach(j, &r->registry.jobs) {
-        vec_foreach(x, &(*j)->rejects) {
-            r->ledger[x->state]++;
-        }
-    }
-}
-
-static void take_loads(struct reconcile *r, const struct plan *p, size_t count, int64_t now_ms)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct reconcile_group *g = groups_find(&r->groups, p->loads[i].id);
-        if (g == NULL) {
-            continue;
-        }
-        g->load_series = p->loads[i].series;
-        g->load_scraped = p->loads[i].scraped;
-        g->targets = p->loads[i].targets;
-        if (g->targets > 0) {
-            g->idle_since_ms = 0;
-        } else if (g->idle_since_ms == 0) {
-            g->idle_since_ms = now_ms;
-        }
-    }
-}
+const struct logctx RECONCILE_LOG = {NULL, "component", "balancer"};
 
 static void export_ledger(const struct reconcile *r)
 {
@@ -223,62 +38,87 @@ static bool somebody_owns(void *data, uint32_t group)
     return false;
 }
 
-/* All providers listed, all first discoveries done, every existing shard heard of, or silent for longer than the grace.
- */
-static bool is_complete(struct reconcile *r, int64_t now_ms)
-{
-    if (!r->env.provider->ops->is_known(r->env.provider) || !r->env.is_discovered(r->env.data)) {
-        return false;
-    }
-    vec_foreach(g, &r->groups.items) {
-        vec_foreach(rep, &g->replicas) {
-            bool given_up = g->listed_ms != 0 && now_ms - g->listed_ms > r->conf.limits.failover_grace_ms;
-            if (rep->shard->ops->info(rep->shard)->last_seen_ms == 0 && !given_up) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
 static void drop_over_limit(struct reconcile *r, int64_t now_ms)
 {
     vec_foreach(e, &r->registry.entries) {
         if ((*e)->over_limit && (*e)->owners.len > 0) {
-            leave_all(r, *e, now_ms);
+            reconcile_leave_all(r, *e, now_ms);
         }
     }
 }
 
-static void plan_and_apply(struct reconcile *r, int64_t now_ms)
+/* A platform that cannot scale has what it has: then that is the most, and no reason to say otherwise. */
+static struct plan_limits limits_now(const struct reconcile *r, unsigned desired)
+{
+    struct plan_limits l = r->conf.limits;
+    if (r->env.provider->is_fixed) {
+        l.min_groups = l.max_groups = desired;
+        l.max_idle_ms = 0;
+    }
+    return l;
+}
+
+/* Of one replica of a fixed platform, what is listed of it. */
+static unsigned desired_of(const struct reconcile *r, const struct reconcile_group *groups, size_t count)
+{
+    if (r->conf.independent && r->env.provider->is_fixed) {
+        return count > 0 ? groups[count - 1].id % GROUPS_STRIDE + 1 : 0;
+    }
+    return r->env.provider->ops->desired(r->env.provider);
+}
+
+static void plan_replica(struct reconcile *r, size_t replica, bool is_first, int64_t now_ms, bool *changed)
 {
     struct arena *arena = arena_new();
     struct plan_input in;
     struct registry_entry **entries;
+    size_t first, count;
+    groups_range(&r->groups, replica, &first, &count);
+    struct reconcile_group *groups = r->groups.items.items + first;
+    unsigned desired = desired_of(r, groups, count);
     const struct snapshot_source src = {
         .registry = &r->registry,
         .explore = r->explore,
-        .groups = r->groups.items.items,
-        .group_count = r->groups.items.len,
-        .limits = r->conf.limits,
+        .groups = groups,
+        .group_count = count,
+        .group_base = (uint32_t)replica * GROUPS_STRIDE,
+        .policy = r->conf.policy,
+        .limits = limits_now(r, desired),
         .now_ms = now_ms,
         .vanish_grace_ms = r->conf.vanish_grace_ms,
-        .desired_groups = r->env.provider->ops->desired(r->env.provider),
-        .complete = is_complete(r, now_ms),
+        .desired_groups = desired,
+        .complete = reconcile_is_complete(r, now_ms),
     };
     snapshot_build(arena, &src, &in, &entries);
     struct plan *p = plan_build(&in);
-    take_verdicts(r, &in, p, entries);
-    take_loads(r, p, in.group_count, now_ms);
-    for (size_t i = 0; !r->conf.dry_run && i < p->action_count; i++) {
-        apply_action(r, &p->actions[i], now_ms);
+    reconcile_take_verdicts(in.target_count, p, entries, is_first);
+    reconcile_take_loads(r, p, count, src.group_base, now_ms);
+    if (!r->conf.dry_run) {
+        reconcile_apply_actions(r, p, src.group_base, now_ms);
     }
-    apply_scale(r, p);
-    if (p->action_count > 0) {
-        r->env.save(r->env.data);
-    }
+    reconcile_take_wanted(r, p, is_first);
+    *changed = *changed || p->action_count > 0;
     plan_free(&p);
     arena_free(&arena);
+}
+
+/* Mirrored replicas are one; independent ones are planned one after the other, the largest number of shards counts. */
+static void plan_and_apply(struct reconcile *r, int64_t now_ms)
+{
+    bool changed = false, is_first = true;
+    size_t replicas = r->groups.replicas.len > 0 ? r->groups.replicas.len : 1, first, count;
+    for (size_t i = 0; i < replicas; i++) {
+        groups_range(&r->groups, i, &first, &count);
+        if (count > 0 || (i + 1 == replicas && is_first)) {
+            plan_replica(r, i, is_first, now_ms, &changed);
+            is_first = false;
+        }
+    }
+    reconcile_count_ledger(r);
+    reconcile_apply_scale(r);
+    if (changed) {
+        r->env.save(r->env.data);
+    }
 }
 
 static void round_run(void *data)
@@ -293,15 +133,21 @@ static void round_run(void *data)
         .data = r->env.data,
         .conf = r->promconf,
         .config_generation = r->config_generation,
+        .shards_own = r->conf.shards_own,
     };
-    groups_sync(&r->groups, &env, somebody_owns, r);
-    /* Nothing is decided before every job has been discovered once: a partial view would scale and place wrongly. */
-    if (r->promconf != NULL && r->env.is_discovered(r->env.data)) {
+    bool changed = groups_sync(&r->groups, &env, somebody_owns, r);
+    if (reconcile_may_act(r, now_ms)) {
         drop_over_limit(r, now_ms);
         plan_and_apply(r, now_ms);
+    } else if (r->conf.shards_own && reconcile_is_discovered(r)) {
+        rebuild_owners(&r->registry, &r->groups, true, now_ms);
+        rebuild_states(&r->registry, r->ledger, r->blocked);
     }
-    groups_push(&r->groups, &r->registry, 0);
+    if (!r->conf.shards_own || (r->acting && !r->conf.dry_run)) {
+        groups_push(&r->groups, &r->registry, r->epoch);
+    }
     export_ledger(r);
+    groups_export(&r->groups, r->conf.limits.series, changed);
     r->rounds++;
     metric_cell_observe(metric_cell(METRIC_BALANCER_ROUND_DURATION_SECONDS),
                         (double)(timebase_monotonic_us() - begin_us) / 1e6);
@@ -313,6 +159,9 @@ static void probe_due(void *data)
     struct reconcile *r = data;
     int64_t now_ms = timebase_realtime_ms();
     const struct target *t;
+    if (r->conf.shards_own && !r->acting) {
+        return; /* what the shards have need not be measured, and another balancer may be at it */
+    }
     while ((t = explore_next(r->explore, now_ms)) != NULL) {
         r->env.probe(r->env.data, t);
     }
@@ -327,6 +176,8 @@ struct reconcile *reconcile_new(const struct reconcile_conf *conf, const struct 
     r->env = *env;
     registry_init(&r->registry);
     r->explore = explore_new(&conf->explore);
+    r->groups.independent = conf->independent;
+    reconcile_acting_init(r);
     r->round_timer = loop_timer_new(env->loop, round_run, r);
     r->probe_timer = loop_timer_new(env->loop, probe_due, r);
     return r;
@@ -343,11 +194,7 @@ void reconcile_free(struct reconcile **handle)
     groups_done(&r->groups);
     explore_free(&r->explore);
     registry_done(&r->registry);
-    vec_foreach(m, &r->moves) {
-        free(m->url);
-        free(m->reason);
-    }
-    vec_done(&r->moves);
+    reconcile_moves_done(r);
     free(r->wanted_reason);
     promconf_unref(r->promconf);
     free(r);
@@ -357,10 +204,13 @@ void reconcile_free(struct reconcile **handle)
 void reconcile_start(struct reconcile *r)
 {
     r->started = true;
+    if (r->env.lock != NULL) {
+        r->env.lock->ops->start(r->env.lock);
+    }
     /* The first shard need not wait for the first plan: there is always one. */
     if (r->env.provider->ops->is_known(r->env.provider) && r->env.provider->ops->desired(r->env.provider) == 0 &&
-        r->conf.limits.min_groups > 0 && !r->conf.dry_run) {
-        r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups);
+        r->conf.limits.min_groups > 0 && !r->conf.dry_run && !r->conf.shards_own) {
+        r->env.provider->ops->scale(r->env.provider, r->conf.limits.min_groups, "the first shards");
     }
     loop_timer_start(r->probe_timer, PROBE_TICK_MS, PROBE_TICK_MS);
     round_run(r);
@@ -417,7 +267,7 @@ void reconcile_take_job(struct reconcile *r, struct built_job *b)
         }
         push_replaced(r, *e);
     }
-    log_info(&LOG, "discovered", "scrape_job", job, "new", log_num((int64_t)added));
+    log_info(&RECONCILE_LOG, "discovered", "scrape_job", job, "new", log_num((int64_t)added));
     reconcile_kick(r);
 }
 
@@ -433,6 +283,19 @@ void reconcile_record(struct reconcile *r, const struct scrape_record *rec)
     if (e != NULL && e->owners.len == 0) {
         reconcile_kick(r);
     }
+}
+
+void reconcile_status(struct reconcile *r, const struct target *t, const struct target_status *status)
+{
+    struct registry_entry *e = registry_find(&r->registry, t->job, t->hash);
+    if (e != NULL) {
+        registry_status(e, status);
+    }
+}
+
+size_t reconcile_find_hash(const struct reconcile *r, uint64_t hash, const struct target **ret, size_t max)
+{
+    return registry_find_hash(&r->registry, hash, ret, max);
 }
 
 struct registry_entry *reconcile_restore(struct reconcile *r, const struct target *t)

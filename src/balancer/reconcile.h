@@ -4,6 +4,8 @@
 #define KVASS_BALANCER_RECONCILE_H
 
 #include "balancer/explore.h"
+#include "balancer/lock.h"
+#include "balancer/policy.h"
 #include "balancer/registry.h"
 #include "base/loop.h"
 #include "shard/provider.h"
@@ -14,9 +16,13 @@ struct reconcile;
 struct reconcile_conf {
     struct plan_limits limits;
     struct explore_conf explore;
-    int64_t interval_ms;     /* of rounds */
-    int64_t vanish_grace_ms; /* vanished targets stay that long */
-    bool dry_run;            /* plan and log, apply nothing */
+    int64_t interval_ms;         /* of rounds */
+    int64_t vanish_grace_ms;     /* vanished targets stay that long */
+    bool dry_run;                /* plan and log, apply nothing */
+    bool shards_own;             /* the shards remember who scrapes what: they are read before anything is decided */
+    bool independent;            /* every replica is balanced by itself; else equal ordinals carry the same targets */
+    const struct policy *policy; /* of jobs and zones; NULL = none. Outlives the round */
+    uint64_t epoch;              /* the last one this store knows of; 0 = none */
 };
 
 /* What the round needs from the daemon around it. */
@@ -32,6 +38,9 @@ struct reconcile_env {
     bool (*is_discovered)(void *data);
     /* The wish or the sizes changed: save them. */
     void (*save)(void *data);
+    struct lock *lock; /* NULL: always held. Its callbacks are taken by the round */
+    /* A new epoch: keep it (may be NULL). */
+    void (*on_epoch)(void *data, uint64_t epoch);
     void *data;
 };
 
@@ -40,6 +49,7 @@ struct reconcile_shard {
     enum shard_health provider_health;
     char provider_error[256];  /* "" when none */
     int64_t starting_since_ms; /* it runs, but is not ready (WAL replay); 0 = it is not so */
+    bool is_unread;            /* what it holds was not taken over yet; nothing is pushed to it */
 };
 
 /* Series that left a group stay in its head for up to three hours. */
@@ -53,6 +63,7 @@ struct reconcile_group {
     VEC(struct reconcile_shard) replicas;
     VEC(struct left_series) left;
     uint64_t capacity_series;
+    const char *zone; /* NULL = none */
     int64_t idle_since_ms;
     int64_t listed_ms; /* first seen in the provider's list by this process */
     int64_t last_seen_ms;
@@ -85,6 +96,26 @@ uint64_t reconcile_config_generation(const struct reconcile *r);
 
 void reconcile_take_job(struct reconcile *r, struct built_job *b); /* from discovery; emptied */
 void reconcile_record(struct reconcile *r, const struct scrape_record *rec);
+
+/* News of a target that a remote shard scrapes. */
+void reconcile_status(struct reconcile *r, const struct target *t, const struct target_status *status);
+
+/* Somebody with a larger epoch acts: nothing is decided or pushed any more, the lock is let go. why: a sentence. */
+void reconcile_fence(struct reconcile *r, const char *shard_id, const char *why);
+
+/* Discovered targets of a hash, whatever their job; borrowed. */
+size_t reconcile_find_hash(const struct reconcile *r, uint64_t hash, const struct target **ret, size_t max);
+
+/* "" while it acts, else why it does not, in words. */
+const char *reconcile_blocked(const struct reconcile *r);
+enum reconcile_role {
+    RECONCILE_ACTING,
+    RECONCILE_WAITING, /* for facts */
+    RECONCILE_STANDBY, /* somebody else holds the lock */
+    RECONCILE_FENCED,
+};
+enum reconcile_role reconcile_role(const struct reconcile *r);
+uint64_t reconcile_epoch(const struct reconcile *r); /* 0 = none */
 
 /* Saved state, before start: the target and who owned it. */
 struct registry_entry *reconcile_restore(struct reconcile *r, const struct target *t);

@@ -28,6 +28,7 @@ static void entry_free(struct registry_entry *e)
     labels_unref(e->discovered);
     free(e->error);
     free(e->reason);
+    free(e->decision.reason);
     vec_done(&e->owners);
     free(e);
 }
@@ -218,6 +219,50 @@ struct registry_entry *registry_record(struct registry *r, const struct scrape_r
         take_size(e, rec);
     }
     return e;
+}
+
+void registry_status(struct registry_entry *e, const struct target_status *st)
+{
+    if (st->last_scrape_ms <= 0 || st->last_scrape_ms < e->last_scrape_ms) {
+        return;
+    }
+    e->health = st->health;
+    e->last_scrape_ms = st->last_scrape_ms;
+    e->last_duration_us = st->last_duration_us;
+    if (st->error[0] == '\0') {
+        MEM_FREE(e->error);
+    } else if (e->error == NULL || strcmp(e->error, st->error) != 0) {
+        free(e->error);
+        e->error = mem_strdup(st->error);
+    }
+    if (st->health == TARGET_HEALTH_UP || st->series > 0) { /* the mean is the shard's, over its own scrapes */
+        e->series = e->history[0] = st->series;
+        e->history_len = 1;
+        e->scraped = st->scraped;
+        e->size_known = true;
+    }
+}
+
+bool registry_has_job(const struct registry *r, const char *job)
+{
+    vec_foreach(j, &r->jobs) {
+        if ((*j)->job == job) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t registry_find_hash(const struct registry *r, uint64_t hash, const struct target **ret, size_t max)
+{
+    size_t count = 0;
+    vec_foreach(j, &r->jobs) {
+        const struct registry_entry *e = count < max ? registry_find(r, (*j)->job, hash) : NULL;
+        if (e != NULL) {
+            ret[count++] = e->target;
+        }
+    }
+    return count;
 }
 
 struct owner *entry_owner(struct registry_entry *e, uint32_t group)

@@ -17,6 +17,14 @@ struct owner {
     int64_t since_ms;
 };
 
+/* The last decision made about a target. */
+struct entry_decision {
+    int64_t at_ms; /* 0 = none by this process */
+    enum plan_action_type type;
+    int32_t from, to; /* groups; -1 = none */
+    char *reason;
+};
+
 struct registry_entry {
     struct target *target;
     struct labels *discovered; /* may be NULL before the first discovery after a restart */
@@ -34,6 +42,7 @@ struct registry_entry {
     VEC(struct owner) owners;
     enum ledger_state state; /* after the last plan */
     char *reason;            /* why, in words; may be NULL */
+    struct entry_decision decision;
     uint32_t mark;           /* scratch of registry_take_job */
     size_t index;            /* in registry.entries */
 };
@@ -71,6 +80,15 @@ void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, 
 struct registry_entry *registry_restore(struct registry *r, const struct target *t);
 
 void registry_remove(struct registry *r, struct registry_entry *e);
+
+/* Folds what a shard tells of a target into the entry; older news than it has is left alone. */
+void registry_status(struct registry_entry *e, const struct target_status *status);
+
+/* Discovery has told the targets of this job at least once. */
+bool registry_has_job(const struct registry *r, const char *job);
+
+/* Targets of a hash over all jobs. */
+size_t registry_find_hash(const struct registry *r, uint64_t hash, const struct target **ret, size_t max);
 
 /* Folds a finished scrape or probe into the entry it belongs to; NULL when there is none. */
 struct registry_entry *registry_record(struct registry *r, const struct scrape_record *rec);

@@ -1,18 +1,23 @@
 /* Facts for a plan: see snapshot.h. Mirrored replicas of a group are seen as one: ready when one of them is, a target
  * is proven there when the slowest replica has proved it. */
 #include "balancer/snapshot.h"
+#include "balancer/groups.h"
 
 #define LEFT_WINDOW_MS  (INT64_C(3) * 3600 * 1000)
 #define REPLAY_AFTER_MS 30000
 
 static const struct reconcile_group *find_group(const struct snapshot_source *src, uint32_t id)
 {
-    for (size_t i = 0; i < src->group_count; i++) {
-        if (src->groups[i].id == id) {
-            return &src->groups[i];
+    size_t lo = 0, hi = src->group_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (src->groups[mid].id < id) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
         }
     }
-    return NULL;
+    return lo < src->group_count && src->groups[lo].id == id ? &src->groups[lo] : NULL;
 }
 
 /* Health and proof of a target on a group: the least of its replicas that know the target. */
@@ -39,6 +44,32 @@ static void owner_status(const struct snapshot_source *src, const struct registr
     }
 }
 
+/* Only zones that shards are in can matter: their names are the ones to point at. */
+static const char *zone_of(const struct snapshot_source *src, const struct registry_entry *e)
+{
+    struct view zone = policy_zone(src->policy, e->target->labels, e->discovered);
+    for (size_t i = 0; zone.len > 0 && i < src->group_count; i++) {
+        if (src->groups[i].zone != NULL && view_is(zone, src->groups[i].zone)) {
+            return src->groups[i].zone;
+        }
+    }
+    return "";
+}
+
+static void take_owners(struct arena *arena, const struct snapshot_source *src, const struct registry_entry *e,
+                        struct plan_target *t)
+{
+    t->owners = arena_alloc(arena, sizeof(*t->owners) * (e->owners.len + 1));
+    vec_foreach(o, &e->owners) {
+        if (o->group / GROUPS_STRIDE == src->group_base / GROUPS_STRIDE) {
+            struct plan_owner *to = &t->owners[t->owner_count++];
+            *to = (struct plan_owner){.group = o->group, .state = o->state, .since_ms = o->since_ms};
+            owner_status(src, e, to);
+            to->group -= src->group_base;
+        }
+    }
+}
+
 static void take_target(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
                         struct plan_target *t)
 {
@@ -56,22 +87,13 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .health = e->health,
         .interval_ms = e->target->interval_ms,
         .last_move_ms = e->last_move_ms,
-        .want_replicas = 1,
-        .zone = "",
-        .owner_count = (uint32_t)e->owners.len,
+        .want_replicas = policy_want(src->policy, e->target->job),
+        .zone = zone_of(src, e),
     };
+    take_owners(arena, src, e, t);
     if (!t->explored) {
         enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);
         t->explored = v == EXPLORE_DONE || v == EXPLORE_FAILED;
-    }
-    t->owners = arena_alloc(arena, sizeof(*t->owners) * (e->owners.len + 1));
-    for (size_t i = 0; i < e->owners.len; i++) {
-        t->owners[i] = (struct plan_owner){
-            .group = e->owners.items[i].group,
-            .state = e->owners.items[i].state,
-            .since_ms = e->owners.items[i].since_ms,
-        };
-        owner_status(src, e, &t->owners[i]);
     }
 }
 
@@ -110,12 +132,12 @@ static bool is_replaying(struct reconcile_shard *r, int64_t now_ms)
 static void take_group(const struct snapshot_source *src, struct reconcile_group *g, struct plan_group *p)
 {
     *p = (struct plan_group){
-        .id = g->id,
+        .id = g->id - src->group_base,
         .health = SHARD_HEALTH_UNKNOWN,
         .capacity_series = g->capacity_series,
         .left_series = left_series(g, src->now_ms),
         .idle_since_ms = g->idle_since_ms,
-        .zone = "",
+        .zone = g->zone != NULL ? g->zone : "",
     };
     vec_foreach(r, &g->replicas) {
         const struct shard_info *info = r->shard->ops->info(r->shard);

@@ -7,8 +7,10 @@
 struct snapshot_source {
     const struct registry *registry;
     const struct explore *explore;
-    struct reconcile_group *groups;
+    struct reconcile_group *groups; /* sorted by id */
     size_t group_count;
+    uint32_t group_base; /* subtracted from ids; owners of other ids below or from the next stride on are left out */
+    const struct policy *policy;
     struct plan_limits limits;
     int64_t now_ms, vanish_grace_ms;
     unsigned desired_groups;

@@ -6,4 +6,7 @@
 
 const char *intern(const char *name);
 
+/* The same, or NULL when nobody has interned it yet: for names a stranger chooses, to be counted before they stay. */
+const char *intern_find(const char *name);
+
 #endif

@@ -3,6 +3,7 @@
 #ifndef KVASS_BASE_NOTIFY_H
 #define KVASS_BASE_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 void notify_ready(void);
@@ -13,5 +14,9 @@ void notify_status(const char *fmt, ...) __attribute__((format(printf, 1, 2))); 
 /* How often notify_watchdog must be called at most: half of what the unit allows. 0 = no watchdog for this process. */
 int64_t notify_watchdog_interval_ms(void);
 void notify_watchdog(void);
+
+/* Whether our unit is being stopped only to be started again (`systemctl restart`), as the job that the service manager
+ * runs for it says. False when it cannot be asked. Blocks for a second at most. */
+bool notify_unit_restarts(void);
 
 #endif

@@ -25,7 +25,7 @@ enum option_shard_type { SHARD_TYPE_PROCESS, SHARD_TYPE_K8S, SHARD_TYPE_STATIC, 
 enum option_scrape_count { SCRAPE_COUNT_STRICT, SCRAPE_COUNT_FAST };
 enum option_inject_targets { INJECT_TARGETS_FILE, INJECT_TARGETS_STATIC };
 enum option_inject_rules { INJECT_RULES_KEEP, INJECT_RULES_DROP };
-enum option_shard_on_exit { SHARD_ON_EXIT_STOP, SHARD_ON_EXIT_KEEP };
+enum option_shard_on_exit { SHARD_ON_EXIT_AUTO, SHARD_ON_EXIT_STOP, SHARD_ON_EXIT_KEEP };
 enum option_replica_mode { REPLICA_MODE_MIRRORED, REPLICA_MODE_INDEPENDENT };
 enum option_log_level { OPTION_LOG_DEBUG, OPTION_LOG_INFO, OPTION_LOG_WARN, OPTION_LOG_ERROR };
 enum option_log_format { OPTION_LOG_LOGFMT, OPTION_LOG_JSON };

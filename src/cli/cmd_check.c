@@ -4,6 +4,7 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "configgen/promconf.h"
+#include "discovery/mechanism.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -23,6 +24,20 @@ static int files_missing(const struct job_conf *job)
     return file_missing(job, "credentials_file", job->http.credentials_file) +
            file_missing(job, "cert_file", job->http.tls.cert_file) +
            file_missing(job, "key_file", job->http.tls.key_file);
+}
+
+/* What the mechanisms refuse beyond what Prometheus does when it loads a file. */
+static int check_discovery(const struct promconf *conf, struct errctx *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < conf->job_count; i++) {
+        const struct job_conf *job = &conf->jobs[i];
+        for (size_t k = 0; rc == 0 && k < job->sd_count; k++) {
+            const struct mechanism *m = mechanism_find(job->sd[k].key);
+            rc = m != NULL ? m->check(job->file, job->base_dir, conf->major, job->sd[k].node, err) : 0;
+        }
+    }
+    return rc;
 }
 
 static void print_summary(const struct promconf *conf)
@@ -52,16 +67,21 @@ int cmd_check_config(int argc, char **argv)
     if (positionals < 0) {
         return positionals == -2 ? 0 : EXIT_USAGE;
     }
-    if (positionals != 1 || (version[0] != '2' && version[0] != '3')) {
+    struct promconf_options opts = {.major = PROMETHEUS_2};
+    if (positionals != 1 || prometheus_version_parse(version, &opts.major, NULL) != 0) {
         fprintf(stderr, "kvass: check config: %s\n",
                 positionals != 1 ? "no FILE" : "--prometheus.version: want 2.x or 3.x");
         return EXIT_USAGE;
     }
-    struct promconf_options opts = {.major = version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2};
     struct promconf *conf = NULL;
     struct errctx err = ERRCTX_INIT;
     if (promconf_load(file, &opts, &conf, &err) != 0) {
         fprintf(stderr, "%s\n", err.msg);
+        return 1;
+    }
+    if (check_discovery(conf, &err) != 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        promconf_unref(conf);
         return 1;
     }
     int missing = 0;

@@ -51,7 +51,12 @@ static void on_timeout(void *data)
 
 static int look_start(struct look *k, struct promconf *conf, const struct job_conf *job, struct errctx *err)
 {
-    const struct discovery_env env = {k->loop, k->http, job->base_dir, job->name, conf->major};
+    const struct discovery_env env = {.loop = k->loop,
+                                      .http = k->http,
+                                      .base_dir = job->base_dir,
+                                      .job = job->name,
+                                      .major = conf->major,
+                                      .calls = {.proxy_fallback = getenv("SCRAPE_PROXY")}};
     for (size_t i = 0; i < job->sd_count; i++) {
         struct provider *p;
         int rc = provider_new(&env, conf, job, &job->sd[i], &p, err);
@@ -183,12 +188,14 @@ int cmd_check_service_discovery(int argc, char **argv)
         {"timeout", "DURATION", &timeout, NULL, "how long to wait for the mechanisms (default 30s)"},
     };
     int64_t timeout_ms;
+    struct promconf_options opts = {.major = PROMETHEUS_2};
     int positionals = args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), words, 2);
     if (positionals < 0) {
         return positionals == -2 ? 0 : EXIT_USAGE;
     }
     const char *fault = positionals != 2                         ? "expected FILE and JOB"
-                        : version[0] != '2' && version[0] != '3' ? "--prometheus.version: expected 2.x or 3.x"
+                        : prometheus_version_parse(version, &opts.major, NULL) != 0
+                            ? "--prometheus.version: expected 2.x or 3.x"
                         : duration_parse_go(view_of(timeout), &timeout_ms, NULL) != 0
                             ? "--timeout: expected a duration such as 30s"
                             : NULL;
@@ -196,7 +203,6 @@ int cmd_check_service_discovery(int argc, char **argv)
         fprintf(stderr, "kvass: check service-discovery: %s\n", fault);
         return EXIT_USAGE;
     }
-    struct promconf_options opts = {.major = version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2};
     struct promconf *conf = NULL;
     struct errctx err = ERRCTX_INIT;
     if (promconf_load(words[0], &opts, &conf, &err) != 0) {

@@ -117,12 +117,11 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
         return setup_fail("mode", o->mode, "strict or fast");
     }
     ret->conf.mode = strcmp(o->mode, "fast") == 0 ? COUNT_FAST : COUNT_STRICT;
-    if ((o->version[0] != '2' && o->version[0] != '3') || (o->version[1] != '.' && o->version[1] != '\0')) {
+    if (prometheus_version_parse(o->version, &ret->conf.major, NULL) != 0) {
         return setup_fail("prometheus.version", o->version, "2.x or 3.x");
     }
-    ret->conf.major = o->version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2;
-    ret->conf.utf8_names = ret->conf.major == PROMETHEUS_3;
-    ret->conf.native_histograms = ret->conf.major == PROMETHEUS_3;
+    ret->conf.utf8_names = ret->conf.major >= PROMETHEUS_3;
+    ret->conf.native_histograms = ret->conf.major >= PROMETHEUS_3;
     if (!content_encoding_parse(view_of(o->encoding), &ret->encoding)) {
         return setup_fail("encoding", o->encoding, "identity, gzip or zstd");
     }

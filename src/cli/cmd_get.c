@@ -88,6 +88,30 @@ static void print_moves(const json_t *data, bool colour)
     table_done(&t);
 }
 
+static void print_sentences(const json_t *list, const char *indent)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach(list, i, line)
+    {
+        printf("%s%s\n", indent, json_string_value(line) != NULL ? json_string_value(line) : "");
+    }
+}
+
+static void print_why(const json_t *data, bool colour)
+{
+    size_t i;
+    json_t *t;
+    (void)colour;
+    json_array_foreach(json_object_get(data, "targets"), i, t)
+    {
+        const char *url = text_of(t, "url");
+        printf("%s %s (%s)\n", text_of(t, "job"), *url != '\0' ? url : text_of(t, "address"), text_of(t, "state"));
+        print_sentences(json_object_get(t, "why"), "  ");
+    }
+    print_sentences(json_object_get(data, "why"), "");
+}
+
 static const struct noun {
     const char *name, *path;
     void (*print)(const json_t *data, bool colour); /* NULL: the answer is text */
@@ -95,16 +119,44 @@ static const struct noun {
     {"shards", "/api/v1/shards", print_shards},
     {"targets", "/api/v1/targets", print_targets},
     {"moves", "/api/v1/moves", print_moves},
+    {"why", "/api/v1/why", print_why},
     {"metrics", "/metrics", NULL},
 };
 
-static int show(const struct noun *noun, const char *server, const char *token, bool as_json)
+/* Of `why`: what to ask about. */
+struct question {
+    const char *job, *url, *hash; /* NULL = not given */
+};
+
+static void append_parameter(struct bytes *url, const char *name, const char *value)
+{
+    if (value == NULL) {
+        return;
+    }
+    bytes_printf(url, "%c%s=", memchr(url->base, '?', url->len) != NULL ? '&' : '?', name);
+    for (const char *p = value; *p != '\0'; p++) {
+        bytes_printf(url, "%%%02X", (unsigned char)*p);
+    }
+}
+
+static char *make_url(const char *server, const struct noun *noun, const struct question *q)
+{
+    struct bytes url;
+    bytes_init(&url, 65536);
+    bytes_printf(&url, "%s%s", server, noun->path);
+    append_parameter(&url, "job", q->job);
+    append_parameter(&url, "url", q->url);
+    append_parameter(&url, "hash", q->hash);
+    return bytes_take(&url, NULL);
+}
+
+static int show(const struct noun *noun, const char *server, const struct question *q, const char *token, bool as_json)
 {
     struct errctx err = ERRCTX_INIT;
     struct bytes body;
     json_t *root = NULL;
     const json_t *data = NULL;
-    char *url = mem_printf("%s%s", server, noun->path);
+    char *url = make_url(server, noun, q);
     int rc = fetch(NULL, url, token, &body, &err);
     free(url);
     if (rc == 0 && noun->print != NULL && !as_json) {
@@ -137,15 +189,21 @@ static const struct noun *find_noun(const char *name)
 int cmd_get(int argc, char **argv)
 {
     const char *server = "http://127.0.0.1:9089", *format = "table", *token = getenv("KVASS_TOKEN"), *what[1] = {NULL};
+    struct question q = {NULL, NULL, NULL};
     bool watch = false;
     const struct arg_spec specs[] = {
         {"server", "URL", &server, NULL, "API of the running kvass (default http://127.0.0.1:9089)"},
+        {"job", "JOB", &q.job, NULL, "why: the job of the target asked about; targets: a regular expression"},
+        {"target", "URL", &q.url, NULL, "why: the scrape URL of the target asked about"},
+        {"hash", "HASH", &q.hash, NULL, "why: the hash of the target asked about"},
         {"output", "FORMAT", &format, NULL, "table or json (default table)"},
         {"watch", NULL, NULL, &watch, "again every two seconds, until interrupted"},
     };
     static const struct command_help HELP = {
-        "kvass get shards|targets|moves|metrics [--server=URL] [--output=table|json] [--watch]",
-        "Shows what a running kvass does. A bearer token is taken from the environment variable KVASS_TOKEN."};
+        "kvass get shards|targets|moves|why|metrics [--server=URL] [--job=JOB] [--target=URL] [--output=table|json] "
+        "[--watch]",
+        "Shows what a running kvass does, and why: without a target, why there are so many shards. A bearer token is "
+        "taken from the environment variable KVASS_TOKEN."};
     int count = args_parse(argc, argv, &HELP, specs, sizeof(specs) / sizeof(specs[0]), what, 1);
     if (count < 0) {
         return count == -2 ? 0 : EXIT_USAGE;
@@ -153,17 +211,18 @@ int cmd_get(int argc, char **argv)
     const struct noun *noun = find_noun(what[0]);
     bool as_json = strcmp(format, "json") == 0;
     if (noun == NULL || (!as_json && strcmp(format, "table") != 0)) {
-        fprintf(stderr,
-                "kvass get: expected one of shards, targets, moves, metrics and a format table or json\nusage: %s\n",
-                HELP.usage);
+        fprintf(
+            stderr,
+            "kvass get: expected one of shards, targets, moves, why, metrics and a format table or json\nusage: %s\n",
+            HELP.usage);
         return EXIT_USAGE;
     }
     curl_net_init();
-    int rc = show(noun, server, token, as_json);
+    int rc = show(noun, server, &q, token, as_json);
     while (watch) {
         usleep(WATCH_MS * 1000);
         fputs("\033[H\033[2J", stdout);
-        rc = show(noun, server, token, as_json);
+        rc = show(noun, server, &q, token, as_json);
     }
     return rc;
 }

@@ -142,10 +142,10 @@ static int print_shard(const struct promconf *conf, const struct render_options 
     return status;
 }
 
-static int run_shard(const struct render_arguments *a, const struct render_options *opts)
+static int run_shard(const struct render_arguments *a, enum prometheus_major major, const struct render_options *opts)
 {
     struct promconf_options conf_opts = {
-        .major = a->version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
+        .major = major,
         .kubernetes_url = a->kubernetes_url,
         .kubernetes_proxy = a->kubernetes_proxy,
         .kubernetes_sa_path = a->kubernetes_sa_path,
@@ -170,6 +170,7 @@ static int run_shard(const struct render_arguments *a, const struct render_optio
 static int check_and_run(const struct render_arguments *a)
 {
     bool file = a->form != NULL ? strcmp(a->form, "file") == 0 : a->target_dir != NULL;
+    enum prometheus_major major;
     if (a->config == NULL) {
         return usage_fail("no --config.file");
     }
@@ -182,7 +183,7 @@ static int check_and_run(const struct render_arguments *a)
     if (strcmp(a->rules, "keep") != 0 && strcmp(a->rules, "drop") != 0) {
         return usage_fail("--inject.rules: want keep or drop");
     }
-    if (a->version[0] != '2' && a->version[0] != '3') {
+    if (prometheus_version_parse(a->version, &major, NULL) != 0) {
         return usage_fail("--prometheus.version: want 2.x or 3.x");
     }
     struct render_options opts = {
@@ -195,7 +196,7 @@ static int check_and_run(const struct render_arguments *a)
         .self_monitor = a->self_monitor != NULL,
         .prometheus_address = a->self_monitor,
     };
-    return run_shard(a, &opts);
+    return run_shard(a, major, &opts);
 }
 
 int cmd_render(int argc, char **argv)

@@ -215,6 +215,7 @@ int promconf_parse(const char *path, struct view text, const struct promconf_opt
     g->arena = arena_new();
     atomic_init(&g->refs, 1);
     g->pub.path = arena_strdup(g->arena, path);
+    g->pub.text = arena_view(g->arena, text);
     g->pub.major = l.opts->major != 0 ? l.opts->major : PROMETHEUS_2;
     l.reader = (struct conf_reader){.arena = g->arena,
                                     .major = g->pub.major,
@@ -268,6 +269,24 @@ void promconf_unref(struct promconf *c)
         arena_free(&g->arena);
         free(g);
     }
+}
+
+int promconf_write_whole(const struct promconf *c, struct bytes *out, struct errctx *err)
+{
+    if (yaml_is_null(yaml_get(c->root, "scrape_config_files"))) {
+        bytes_append_view(out, c->text);
+        return bytes_check(out, err);
+    }
+    struct arena *arena = arena_new();
+    struct yaml_node *root = yaml_copy(arena, c->root), *jobs = yaml_new_sequence(arena);
+    for (size_t i = 0; i < c->job_count; i++) {
+        yaml_append(arena, jobs, yaml_copy(arena, c->jobs[i].node));
+    }
+    yaml_remove(root, "scrape_config_files");
+    yaml_set(arena, root, "scrape_configs", jobs);
+    int rc = yaml_write(root, out, err);
+    arena_free(&arena);
+    return rc;
 }
 
 const struct job_conf *promconf_job(const struct promconf *c, const char *name)

@@ -43,6 +43,7 @@ struct job_conf {
 
 struct promconf {
     const char *path;
+    struct view text; /* of the main file, as it was read */
     const struct yaml_node *root;
     const struct job_conf *jobs;
     size_t job_count;
@@ -80,10 +81,20 @@ int promconf_write_redacted(const struct promconf *c, struct bytes *out,
 
 #define PROMCONF_FILES_MAX 10000 /* scrape_config_files */
 
+/* The configuration as one text that stands alone, for a shard elsewhere: the main file as it is or,
+ * when it includes others, the tree with their jobs taken in. */
+int promconf_write_whole(const struct promconf *c, struct bytes *out,
+                         struct errctx *err) MUST_CHECK;
+
 /* The HTTP client block of a job or of a *_sd_configs item: other keys of the mapping are not
  * looked at, relative paths start from base_dir. Messages name file, line and column. */
 int promconf_http_client(struct arena *arena, const struct yaml_node *mapping, const char *file,
                          const char *base_dir, struct http_client_conf *ret,
                          struct errctx *err) MUST_CHECK;
+
+/* Checks one list item of a native mechanism ("http_sd_configs", ...) as promconf_load does, and that
+ * refresh_interval is more than nothing. For mechanisms, which are handed their item alone. */
+int promconf_sd_check(const char *key, const char *file, const char *base_dir, enum prometheus_major major,
+                      const struct yaml_node *item, struct errctx *err) MUST_CHECK;
 
 #endif

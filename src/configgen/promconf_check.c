@@ -148,7 +148,7 @@ static int check_queue(struct conf_reader *r, const struct yaml_node *n)
                                            "max_samples_per_send"};
     const struct yaml_node *q = yaml_get(n, "queue_config");
     for (size_t i = 0;
-         r->major == PROMETHEUS_3 && !yaml_is_null(q) && i < sizeof(positive) / sizeof(positive[0]);
+         r->major >= PROMETHEUS_3 && !yaml_is_null(q) && i < sizeof(positive) / sizeof(positive[0]);
          i++) {
         double value;
         const struct yaml_node *v = yaml_get(q, positive[i]);
@@ -225,9 +225,9 @@ static int check_alertmanager(struct conf_reader *r, const struct yaml_node *n)
     const struct relabel_spec *unused;
     struct http_client_conf http;
     const char *version = conf_string(n, "api_version", "v2");
-    if (strcmp(version, "v2") != 0 && (r->major == PROMETHEUS_3 || strcmp(version, "v1") != 0)) {
+    if (strcmp(version, "v2") != 0 && (r->major >= PROMETHEUS_3 || strcmp(version, "v1") != 0)) {
         return fail_key(r, n, "api_version",
-                        r->major == PROMETHEUS_3 ? "expected v2" : "expected v1 or v2");
+                        r->major >= PROMETHEUS_3 ? "expected v2" : "expected v1 or v2");
     }
     int rc = conf_http_read(r, n, &http);
     if (rc == 0) {

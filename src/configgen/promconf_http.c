@@ -123,7 +123,7 @@ static int read_proxy(struct conf_reader *r, const struct yaml_node *n, struct h
 static const char *trimmed(struct conf_reader *r, const char *text)
 {
     static const char blank[] = " \t\n\v\f\r";
-    if (text == NULL || r->major != PROMETHEUS_2) {
+    if (text == NULL || r->major >= PROMETHEUS_3) {
         return text;
     }
     text += strspn(text, blank);
@@ -214,7 +214,7 @@ static int fill_oauth2(struct conf_reader *r, const struct yaml_node *n, struct 
     if (at_most_one(r, n, secrets) != 0) {
         return ERR_INVALID;
     }
-    if (r->major == PROMETHEUS_2 && count_set(n, secrets) == 0) {
+    if (r->major < PROMETHEUS_2_53 && count_set(n, secrets) == 0) {
         return conf_fail(r, n, "no secret; expected client_secret or client_secret_file");
     }
     int rc = read_tls_in(r, n, &o->tls);

@@ -162,7 +162,7 @@ static int read_formats(struct conf_reader *r, const struct conf_global *g, stru
                          "unknown protocol %s; expected one such as PrometheusText0.0.4",
                          job->fallback_scrape_protocol);
     }
-    job->utf8_names = scheme[0] != '\0' ? strcmp(scheme, "utf8") == 0 : r->major == PROMETHEUS_3;
+    job->utf8_names = scheme[0] != '\0' ? strcmp(scheme, "utf8") == 0 : r->major >= PROMETHEUS_3;
     job->native_histograms = conf_bool(n, "scrape_native_histograms", g->native_histograms);
     job->always_classic = conf_bool(n, "always_scrape_classic_histograms",
                                     conf_bool(n, "scrape_classic_histograms", g->always_classic));

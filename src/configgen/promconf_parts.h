@@ -5,6 +5,7 @@
 
 #include "configgen/promconf.h"
 #include "configgen/promconf_schema.h"
+#include "configgen/promconf_values.h"
 
 #define CONF_WHERE_MAX 192
 
@@ -43,24 +44,6 @@ const char *conf_path_folder(struct arena *arena, const char *file);
 bool conf_parse_uint(const struct yaml_node *n, uint64_t *ret);
 bool conf_parse_number(const struct yaml_node *n, double *ret);
 bool conf_parse_size(struct view text, uint64_t *ret); /* "0", "10MB", "1.5MiB", "1MB2KB" */
-
-/* Values of keys the walk has checked: absent gives the default, null gives zero as in Prometheus.
- */
-const char *conf_string(const struct yaml_node *mapping, const char *key, const char *otherwise);
-struct view conf_view(const struct yaml_node *mapping, const char *key, struct view otherwise,
-                      bool *ret_has);
-bool conf_bool(const struct yaml_node *mapping, const char *key, bool otherwise);
-uint64_t conf_uint(const struct yaml_node *mapping, const char *key);
-int64_t conf_duration(const struct yaml_node *mapping, const char *key); /* 0 when absent */
-uint64_t conf_size(const struct yaml_node *mapping, const char *key);
-const char **conf_strings(struct arena *arena, const struct yaml_node *mapping, const char *key,
-                          size_t *ret_count);
-/* string -> string */
-const struct label *conf_pairs(struct arena *arena, const struct yaml_node *mapping,
-                               const char *key, size_t *ret_count);
-/* string -> list of strings, a name repeated for each value */
-const struct label *conf_list_pairs(struct arena *arena, const struct yaml_node *mapping,
-                                    const char *key, size_t *ret_count);
 
 /* --- promconf_walk.c: types and known keys of everything, absolute paths */
 int conf_walk(struct conf_reader *r, const struct yaml_node *n, enum conf_struct s) MUST_CHECK;

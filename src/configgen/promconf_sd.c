@@ -26,7 +26,7 @@ int conf_check_label_name(struct conf_reader *r, const struct yaml_node *name)
 {
     struct view v = name->value;
     bool ok = v.len > 0;
-    for (size_t i = 0; i < v.len && r->major == PROMETHEUS_2; i++) {
+    for (size_t i = 0; i < v.len && r->major < PROMETHEUS_3; i++) {
         char c = v.base[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
         ok = ok && (letter || (i > 0 && c >= '0' && c <= '9'));
@@ -297,4 +297,29 @@ int conf_discovery_check(struct conf_reader *r, const struct yaml_node *mapping,
         }
     }
     return 0;
+}
+
+int promconf_sd_check(const char *key, const char *file, const char *base_dir, enum prometheus_major major,
+                      const struct yaml_node *item, struct errctx *err)
+{
+    const struct conf_key *row = conf_mechanism_find(view_of(key));
+    struct arena *arena = arena_new();
+    struct conf_reader r = {.arena = arena, .file = file, .base_dir = base_dir, .major = major, .err = err};
+    struct http_client_conf unused;
+    const struct section *s = SECTIONS;
+    while (strcmp(s->key, key) != 0) {
+        s++;
+    }
+    conf_push(&r, view_of(key));
+    int rc = item->kind == YAML_MAPPING ? conf_walk(&r, item, row->inner)
+                                        : conf_fail(&r, item, "expected a mapping");
+    rc = rc == 0 ? s->check(&r, item) : rc;
+    if (rc == 0 && s->has_http) {
+        rc = conf_http_read(&r, item, &unused);
+    }
+    if (rc == 0 && yaml_get(item, "refresh_interval") != NULL && conf_duration(item, "refresh_interval") == 0) {
+        rc = fail_key(&r, item, "refresh_interval", "no time between refreshes; expected a duration such as 30s");
+    }
+    arena_free(&arena);
+    return rc;
 }

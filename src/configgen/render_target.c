@@ -26,7 +26,7 @@ static bool is_word_char(char c)
  * refuses such series anyhow. */
 static struct view carried_name(struct arena *arena, enum prometheus_major major, struct view name)
 {
-    if (major == PROMETHEUS_3) {
+    if (major >= PROMETHEUS_3) {
         return name;
     }
     for (size_t i = 0; i < name.len; i++) {
@@ -46,7 +46,7 @@ bool render_job_may_alias(const struct job_conf *job)
     for (size_t i = 0; i < job->relabel_count; i++) {
         found = found || job->relabel[i].action == RELABEL_LABELMAP;
     }
-    return found && job->major != PROMETHEUS_3;
+    return found && job->major < PROMETHEUS_3;
 }
 
 bool render_job_may_lose_job(const struct job_conf *job)

@@ -32,6 +32,7 @@ struct run {
 struct discovery {
     struct loop *loop;
     struct http_client *http;
+    struct discovery_calls calls;
     struct discovery_events events;
     struct promconf *conf;
     VEC(struct run *) runs;
@@ -171,6 +172,11 @@ struct discovery *discovery_new(struct loop *loop, struct http_client *http, con
     return d;
 }
 
+void discovery_set_calls(struct discovery *d, const struct discovery_calls *calls)
+{
+    d->calls = *calls;
+}
+
 void discovery_free(struct discovery **d)
 {
     if (*d == NULL) {
@@ -226,7 +232,12 @@ static int run_prepare(struct discovery *d, struct promconf *conf, const struct 
                        struct errctx *err)
 {
     struct run *r = mem_calloc(1, sizeof(*r)), *old = run_find(d, job->name);
-    const struct discovery_env env = {d->loop, d->http, job->base_dir, job->name, conf->major};
+    const struct discovery_env env = {.loop = d->loop,
+                                      .http = d->http,
+                                      .base_dir = job->base_dir,
+                                      .job = job->name,
+                                      .major = conf->major,
+                                      .calls = d->calls};
     r->owner = d;
     r->job = job;
     int rc = relabel_rules_compile(job->relabel, job->relabel_count, conf->major, "relabel_configs", &r->rules, err);

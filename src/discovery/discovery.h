@@ -19,6 +19,8 @@ struct discovery_events {
 
 struct discovery *discovery_new(struct loop *loop, struct http_client *http, const struct discovery_events *events);
 void discovery_free(struct discovery **d);
+/* How mechanisms started from now on call out; what calls points to is kept by the caller. */
+void discovery_set_calls(struct discovery *d, const struct discovery_calls *calls);
 
 /* Takes a new configuration (and a reference to it). Providers whose text did not change keep running, in changed jobs
  * too; of the others the last groups stay until every new provider of the job has answered. Vanished jobs end with one

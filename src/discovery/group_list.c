@@ -8,17 +8,20 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "base/vec.h"
+#include "discovery/sd_api.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+
+#define SHARED_NAMES_MIN 16
 
 struct group_build {
     const struct group_list_options *opts;
     VEC(struct target_group *) groups;
     VEC(struct labels *) targets; /* of the group being read */
     VEC(struct label) common;
+    struct label_names *names; /* shared by all sets of the list */
     size_t target_count;
     struct errctx *err;
 };
@@ -30,7 +33,7 @@ static int add_target(struct group_build *b, struct view address)
         return errctx_set(b->err, ERR_LIMIT, "%s: more than %d targets", b->opts->file, GROUP_LIST_TARGETS_MAX);
     }
     b->target_count++;
-    *vec_push(&b->targets) = labels_make(&item, 1);
+    *vec_push(&b->targets) = labels_make_shared(b->names, &item, 1);
     return 0;
 }
 
@@ -68,7 +71,7 @@ static void group_end(struct group_build *b)
         *vec_push(&b->common) = *b->opts->extra;
     }
     char *source = source_of(b->opts->source, b->groups.len);
-    struct labels *common = labels_make(b->common.items, b->common.len);
+    struct labels *common = labels_make_shared(b->names, b->common.items, b->common.len);
     *vec_push(&b->groups) = target_group_new(source, common, b->targets.items, b->targets.len);
     free(source);
     vec_clear(&b->targets);
@@ -83,6 +86,7 @@ static int finish(struct group_build *b, int rc, struct group_list *ret)
     }
     vec_done(&b->targets);
     vec_done(&b->common);
+    label_names_unref(b->names);
     struct group_list list = {b->groups.items, b->groups.len};
     if (rc != 0) {
         group_list_done(&list);
@@ -107,6 +111,14 @@ struct target_group *group_list_tombstone(const char *source, size_t index)
     struct target_group *g = target_group_new(text, NULL, NULL, 0);
     free(text);
     return g;
+}
+
+/* A dictionary costs some hundred bytes: worth it from a handful of sets on. */
+static void share_names(struct group_build *b, size_t groups, size_t first_targets)
+{
+    if (groups + first_targets >= SHARED_NAMES_MIN) {
+        b->names = label_names_new();
+    }
 }
 
 static int bad_node(struct group_build *b, const struct yaml_node *n, const char *what)
@@ -195,7 +207,10 @@ int group_list_from_yaml(const struct group_list_options *opts, const struct yam
     struct group_build b = {.opts = opts, .err = err};
     int rc = 0;
     if (!yaml_is_null(list)) {
+        const struct yaml_node *first = list->count != 0 && list->kind == YAML_SEQUENCE ? list->items[0] : NULL;
+        const struct yaml_node *targets = yaml_get(first, "targets");
         rc = list->kind == YAML_SEQUENCE ? 0 : bad_node(&b, list, "expected a list of target groups");
+        share_names(&b, list->count, targets != NULL ? targets->count : 0);
         for (size_t i = 0; rc == 0 && i < list->count; i++) {
             rc = yaml_group(&b, list->items[i]);
         }
@@ -273,40 +288,16 @@ static int json_group(struct group_build *b, json_t *group)
     return 0;
 }
 
-/* Caller frees *ret_copy, NULL when text is fine as it is. */
-static struct view repair_utf8(struct view text, char **ret_copy)
-{
-    *ret_copy = NULL;
-    if (utf8_is_valid(text)) {
-        return text;
-    }
-    struct bytes out;
-    bytes_init(&out, text.len * 3);
-    for (size_t at = 0; at < text.len;) {
-        size_t step = utf8_sequence_len(text.base + at, text.len - at);
-        bytes_append(&out, step != 0 ? text.base + at : "\xef\xbf\xbd", step != 0 ? step : 3);
-        at += step != 0 ? step : 1;
-    }
-    size_t len;
-    *ret_copy = bytes_take(&out, &len);
-    return view_make(*ret_copy, len);
-}
-
 int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret,
                          struct errctx *err)
 {
     struct group_build b = {.opts = opts, .err = err};
-    char *copy;
-    json_error_t error;
-    struct view clean = repair_utf8(text, &copy);
-    json_t *root = json_loadb(clean.base, clean.len, JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    free(copy);
-    int rc = 0;
-    if (root == NULL) {
-        rc = errctx_set(err, ERR_PARSE, "%s:%d:%d: %s", opts->file, error.line, error.column, error.text);
-    } else if (!json_is_array(root) && !json_is_null(root)) {
+    json_t *root = NULL;
+    int rc = sd_json_load(opts->file, text, 0, &root, err);
+    if (rc == 0 && !json_is_array(root) && !json_is_null(root)) {
         rc = bad_json(&b, "expected a list of target groups");
     }
+    share_names(&b, json_array_size(root), json_array_size(json_object_get(json_array_get(root, 0), "targets")));
     for (size_t i = 0; rc == 0 && i < json_array_size(root); i++) {
         rc = json_group(&b, json_array_get(root, i));
     }

@@ -12,9 +12,9 @@ struct group_list {
 };
 
 struct group_list_options {
-    const char *file;   /* for messages: file:line:column */
-    const char *source; /* sources are "<source>:<index>", or "<index>" when NULL */
-    const struct label *extra; /* added to every group's labels and wins (__meta_filepath, __meta_url); NULL = none */
+    const char *file;            /* for messages: file:line:column */
+    const char *source;          /* sources are "<source>:<index>", or "<index>" when NULL */
+    const struct label *extra;   /* added to every group's labels and wins (__meta_filepath, __meta_url); NULL = none */
     enum prometheus_major major; /* which label names are valid */
 };
 

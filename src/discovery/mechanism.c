@@ -9,7 +9,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-static const struct mechanism *const OWN[] = {&mechanism_static, &mechanism_file};
+static const struct mechanism *const OWN[] = {&mechanism_static,     &mechanism_file,   &mechanism_http,
+                                              &mechanism_dns,        &mechanism_consul, &mechanism_docker,
+                                              &mechanism_dockerswarm};
 #define OWN_COUNT (sizeof(OWN) / sizeof(OWN[0]))
 
 static const struct mechanism *added[MECHANISM_ADDED_MAX];

@@ -34,12 +34,19 @@ struct discovery_sink {
     void *data;
 };
 
+/* How mechanisms call out. */
+struct discovery_calls {
+    bool disable_keep_alive;    /* --discovery.disable-keep-alive */
+    const char *proxy_fallback; /* SCRAPE_PROXY: for http_sd entries that name no proxy; NULL = none */
+};
+
 struct discovery_env {
     struct loop *loop;
     struct http_client *http;
     const char *base_dir; /* relative paths */
     const char *job;
     enum prometheus_major major; /* which label names are valid */
+    struct discovery_calls calls;
 };
 
 struct discoverer; /* a running instance, private to its mechanism */
@@ -56,7 +63,8 @@ struct mechanism {
                  struct errctx *err);
 };
 
-extern const struct mechanism mechanism_static, mechanism_file;
+extern const struct mechanism mechanism_static, mechanism_file, mechanism_http, mechanism_dns, mechanism_consul,
+    mechanism_docker, mechanism_dockerswarm;
 
 /* The table: NULL when the key is not native. */
 const struct mechanism *mechanism_find(const char *key);

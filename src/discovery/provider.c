@@ -28,7 +28,7 @@ static void changed(struct provider *p)
 static void report(struct provider *p, const char *message)
 {
     uint64_t suppressed;
-    metric_add(METRIC_DISCOVERY_REFRESH_FAILURES, 1, p->job->name);
+    metric_add(METRIC_DISCOVERY_REFRESH_FAILURES, 1, p->job->name, p->mechanism->key);
     if (log_limit_pass(&p->error_limit, timebase_monotonic_ms(), ERROR_LOG_INTERVAL_MS, &suppressed)) {
         log_warn(NULL, "discover targets", "job", p->job->name, "mechanism", p->mechanism->key, "err", message,
                  "suppressed", log_num((int64_t)suppressed), "action", "keep the last good list");
@@ -53,6 +53,7 @@ static bool take_group(struct provider *p, struct target_group *g)
     if (g->count != 0) {
         hashmap_add(&p->groups, hash, target_group_ref(g));
     }
+    metric_add(METRIC_DISCOVERY_GROUPS, (g->count != 0) - (held != NULL), p->job->name, p->mechanism->key);
     return true;
 }
 
@@ -81,15 +82,27 @@ static void on_ok(void *data)
     }
 }
 
+static int fail_unknown(const struct job_conf *job, const struct sd_conf *sd, struct errctx *err)
+{
+    struct bytes names;
+    const struct mechanism *m;
+    bytes_init(&names, ERRCTX_MSG_MAX);
+    for (size_t i = 0; (m = mechanism_at(i)) != NULL; i++) {
+        bytes_printf(&names, "%s%s", i != 0 ? ", " : "", m->key);
+    }
+    int rc =
+        errctx_set(err, ERR_UNSUPPORTED, "%s:%d:%d: job '%s': %s: this version does not run it; expected one of %.*s",
+                   job->file, sd->node->line, sd->node->column, job->name, sd->key, VIEW_FMT(bytes_view(&names)));
+    bytes_done(&names);
+    return rc;
+}
+
 int provider_new(const struct discovery_env *env, struct promconf *conf, const struct job_conf *job,
                  const struct sd_conf *sd, struct provider **ret, struct errctx *err)
 {
     const struct mechanism *m = mechanism_find(sd->key);
     if (m == NULL) {
-        return errctx_set(err, ERR_UNSUPPORTED,
-                          "%s:%d:%d: job '%s': %s: this version does not run it; expected static_configs or "
-                          "file_sd_configs",
-                          job->file, sd->node->line, sd->node->column, job->name, sd->key);
+        return fail_unknown(job, sd, err);
     }
     struct provider *p = mem_calloc(1, sizeof(*p));
     const struct discovery_sink sink = {.on_groups = on_groups, .on_error = on_error, .on_ok = on_ok, .data = p};
@@ -118,6 +131,7 @@ void provider_free(struct provider *p)
     for (void *g; (g = hashmap_next(&p->groups, &it)) != NULL;) {
         target_group_unref(g);
     }
+    metric_add(METRIC_DISCOVERY_GROUPS, -(double)p->groups.len, p->job->name, p->mechanism->key);
     hashmap_done(&p->groups);
     promconf_unref(p->conf);
     free(p);

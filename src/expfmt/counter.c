@@ -297,7 +297,13 @@ static int finish_openmetrics(struct counter *c, struct errctx *err)
     if (c->ended || empty) {
         return 0;
     }
-    return openmetrics_parse_line(&c->text, c->carry.base, c->carry.len, true, &c->sample, &line, err);
+    int rc = openmetrics_parse_line(&c->text, c->carry.base, c->carry.len, true, &c->sample, &line, err);
+    if (rc != 0 || line.kind != LINE_SAMPLE) {
+        return rc;
+    }
+    c->result.scraped++;
+    rc = series_add(c, &c->sample, err);
+    return rc != 0 ? rc : errctx_set(err, ERR_PARSE, "data does not end with # EOF");
 }
 
 /* Text: the last line may lack its LF, Prometheus' parser adds one. */
@@ -349,4 +355,11 @@ void counter_write_families(const struct counter *c, struct json_writer *w)
 {
     MAGIC_CHECK(c, COUNTER_MAGIC);
     families_write(&c->families, w);
+}
+
+void counter_each_family(const struct counter *c,
+                         void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data)
+{
+    MAGIC_CHECK(c, COUNTER_MAGIC);
+    families_each(&c->families, each, data);
 }

@@ -63,5 +63,7 @@ int counter_finish(struct counter *c, struct counter_result *ret, struct errctx 
 
 /* Per family, when by_family: walks {"name":{"scraped":n,"total":n},...} into w as members of an open object. */
 void counter_write_families(const struct counter *c, struct json_writer *w);
+void counter_each_family(const struct counter *c,
+                         void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data);
 
 #endif

@@ -1,6 +1,6 @@
 /* Content decoders: gzip by ISA-L (2.8 times zlib, and it checks CRC32 and length), zstd by libzstd. Both stream:
- * whatever arrives is turned into blocks of at most 64 KiB that the callback sees before the next is made, so a
- * gzip bomb costs time bounded by the callback's own limit, never memory. ISA-L does not report a cut stream;
+ * whatever arrives is turned into blocks of at most 64 KiB that the callback sees before the next is made, and may
+ * put off, so a bomb costs time bounded by the callback's own limit, never memory. ISA-L does not report a cut stream;
  * decoder_finish does, by the block state. The zstd window is capped at 8 MiB: a frame that wants more is refused,
  * whatever its content.
  *
@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-#define DECODER_MAGIC 0x6465636fu
-#define BLOCK_BYTES 65536
-#define WINDOW_LOG_MAX 23
+#define DECODER_MAGIC    0x6465636fu
+#define BLOCK_BYTES      65536
+#define WINDOW_LOG_MAX   23
 #define INPUT_STEP_BYTES (1u << 30)
 
 struct decoder {
@@ -26,6 +26,10 @@ struct decoder {
     int failed;       /* the ERR_* that ended the stream; 0 while it lives */
     bool started;     /* a byte has arrived */
     bool in_member;   /* inside a gzip member or a zstd frame */
+    size_t magic_len; /* bytes seen of a zstd frame's magic number */
+    bool skippable;
+    bool more_output; /* the last block was full: there may be more without further input */
+    size_t unused;    /* input bytes left when the callback asked for a pause */
     struct inflate_state *inflate;
     ZSTD_DCtx *zstd;
     char block[BLOCK_BYTES];
@@ -69,7 +73,8 @@ void decoder_reset(struct decoder *d)
     MAGIC_CHECK(d, DECODER_MAGIC);
     d->failed = 0;
     d->started = false;
-    d->in_member = false;
+    d->in_member = d->more_output = false;
+    d->unused = d->magic_len = 0;
     if (d->zstd != NULL) {
         ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_and_parameters);
         size_t rc = ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
@@ -109,52 +114,80 @@ static const char *gzip_error_text(int rc)
     }
 }
 
-static int gzip_feed(struct decoder *d, const uint8_t *base, size_t len, decoded_fn *fn, void *data, struct errctx *err)
+/* One block's worth of inflating; *at moves on (back by a few bytes at a member's end, where ISA-L has read ahead). */
+static int gzip_step(struct decoder *d, const char **at, size_t *len, size_t *ret_made, struct errctx *err)
 {
     struct inflate_state *z = d->inflate;
-    while (len > 0) {
-        if (!d->in_member) {
-            gzip_member_begin(d);
-        }
-        uint32_t step = (uint32_t)(len < INPUT_STEP_BYTES ? len : INPUT_STEP_BYTES);
-        z->next_in = (uint8_t *)(uintptr_t)base; /* read only; ISA-L's type lacks the const */
-        z->avail_in = step;
-        do {
-            z->next_out = (uint8_t *)d->block;
-            z->avail_out = BLOCK_BYTES;
-            int rc = isal_inflate(z);
-            if (rc != ISAL_DECOMP_OK && rc != ISAL_END_INPUT) {
-                return errctx_set(err, ERR_PARSE, "%s", gzip_error_text(rc));
-            }
-            size_t made = BLOCK_BYTES - z->avail_out;
-            int failed = made > 0 ? fn(data, d->block, made, err) : 0;
-            if (failed != 0) {
-                return failed;
-            }
-        } while (z->block_state != ISAL_BLOCK_FINISH && (z->avail_in > 0 || z->avail_out == 0));
-        size_t used = step - z->avail_in;
-        base += used;
-        len -= used;
-        d->in_member = z->block_state != ISAL_BLOCK_FINISH;
+    if (!d->in_member) {
+        gzip_member_begin(d);
     }
+    uint32_t step = (uint32_t)(*len < INPUT_STEP_BYTES ? *len : INPUT_STEP_BYTES);
+    z->next_in = (uint8_t *)(uintptr_t)*at; /* read only; ISA-L's type lacks the const */
+    z->avail_in = step;
+    z->next_out = (uint8_t *)d->block;
+    z->avail_out = BLOCK_BYTES;
+    int rc = isal_inflate(z);
+    if (rc != ISAL_DECOMP_OK && rc != ISAL_END_INPUT) {
+        return errctx_set(err, ERR_PARSE, "%s", gzip_error_text(rc));
+    }
+    *at = (const char *)z->next_in;
+    *len = *len - step + z->avail_in;
+    *ret_made = BLOCK_BYTES - z->avail_out;
+    d->in_member = z->block_state != ISAL_BLOCK_FINISH;
+    d->more_output = d->in_member && z->avail_out == 0;
     return 0;
 }
 
-static int zstd_feed(struct decoder *d, const char *base, size_t len, decoded_fn *fn, void *data, struct errctx *err)
+/* Frames of zstd before 1.0 are refused: libzstd still reads them, by decoders that know no limit of the window. */
+static bool magic_is_good(struct decoder *d, const char *at, size_t len)
 {
-    ZSTD_inBuffer in = {base, len, 0};
+    static const unsigned char FRAME[] = {0x28, 0xb5, 0x2f, 0xfd}, SKIPPABLE[] = {0x50, 0x2a, 0x4d, 0x18};
+    for (; len > 0 && d->magic_len < 4; at++, len--, d->magic_len++) {
+        unsigned char c = (unsigned char)*at;
+        if (d->magic_len == 0) {
+            d->skippable = (c & 0xf0) == SKIPPABLE[0];
+            c = d->skippable ? SKIPPABLE[0] : c;
+        }
+        if (c != (d->skippable ? SKIPPABLE : FRAME)[d->magic_len]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int zstd_step(struct decoder *d, const char **at, size_t *len, size_t *ret_made, struct errctx *err)
+{
+    ZSTD_inBuffer in = {*at, *len, 0};
     ZSTD_outBuffer out = {d->block, BLOCK_BYTES, 0};
-    while (in.pos < in.size || out.pos == BLOCK_BYTES) {
-        out.pos = 0;
-        size_t rc = ZSTD_decompressStream(d->zstd, &out, &in);
-        if (ZSTD_isError(rc)) {
-            return errctx_set(err, ERR_PARSE, "zstd: %s", ZSTD_getErrorName(rc));
+    if (!magic_is_good(d, *at, *len)) {
+        return errctx_set(err, ERR_PARSE, "zstd: no frame");
+    }
+    size_t rc = ZSTD_decompressStream(d->zstd, &out, &in);
+    if (ZSTD_isError(rc)) {
+        return errctx_set(err, ERR_PARSE, "zstd: %s", ZSTD_getErrorName(rc));
+    }
+    *at += in.pos;
+    *len -= in.pos;
+    *ret_made = out.pos;
+    d->in_member = rc != 0;
+    d->magic_len = rc != 0 ? d->magic_len : 0;
+    d->more_output = out.pos == BLOCK_BYTES;
+    return 0;
+}
+
+static int feed(struct decoder *d, const char *at, size_t len, decoded_fn *fn, void *data, struct errctx *err)
+{
+    while (len > 0 || d->more_output) {
+        size_t made = 0;
+        int rc =
+            d->encoding == ENCODING_GZIP ? gzip_step(d, &at, &len, &made, err) : zstd_step(d, &at, &len, &made, err);
+        if (rc == 0 && made > 0) {
+            rc = fn(data, d->block, made, err);
         }
-        int failed = out.pos > 0 ? fn(data, d->block, out.pos, err) : 0;
-        if (failed != 0) {
-            return failed;
+        if (rc != 0) {
+            d->unused = len;
+            return rc;
         }
-        d->in_member = rc != 0;
     }
     return 0;
 }
@@ -165,13 +198,25 @@ int decoder_feed(struct decoder *d, const char *base, size_t len, decoded_fn *fn
     if (d->failed != 0) {
         return errctx_set(err, d->failed, "the stream already failed");
     }
-    if (len == 0) {
+    if (len == 0 && !d->more_output) {
         return 0;
     }
     d->started = true;
-    d->failed = d->encoding == ENCODING_GZIP ? gzip_feed(d, (const uint8_t *)base, len, fn, data, err)
-                                             : zstd_feed(d, base, len, fn, data, err);
-    return d->failed;
+    int rc = feed(d, base, len, fn, data, err);
+    d->failed = rc == ERR_AGAIN ? 0 : rc;
+    return rc;
+}
+
+size_t decoder_unused(const struct decoder *d)
+{
+    MAGIC_CHECK(d, DECODER_MAGIC);
+    return d->unused;
+}
+
+bool decoder_has_output(const struct decoder *d)
+{
+    MAGIC_CHECK(d, DECODER_MAGIC);
+    return d->more_output;
 }
 
 int decoder_finish(struct decoder *d, struct errctx *err)

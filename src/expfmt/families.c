@@ -66,6 +66,20 @@ struct family *families_find(struct families *f, struct view name)
     return family_current(f, e);
 }
 
+void families_each(const struct families *f,
+                   void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data)
+{
+    size_t it = 0;
+    for (const struct family *e; (e = hashmap_next(&f->map, &it)) != NULL;) {
+        if (e->body == f->body) {
+            each(data, e->name, e->scraped, e->total);
+        }
+    }
+    if (f->other.body == f->body && f->body != 0) {
+        each(data, f->other.name, f->other.scraped, f->other.total);
+    }
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return view_compare((*(struct family *const *)a)->name, (*(struct family *const *)b)->name);

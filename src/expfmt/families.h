@@ -37,6 +37,10 @@ void families_begin(struct families *f);
 /* The entry of a name; `other` when there is no room for it. */
 struct family *families_find(struct families *f, struct view name);
 
+/* Those of this body, in no order. */
+void families_each(const struct families *f,
+                   void (*each)(void *data, struct view name, uint64_t scraped, uint64_t total), void *data);
+
 /* Members "name":{"scraped":n,"total":n} of an open object, sorted by name. */
 void families_write(const struct families *f, struct json_writer *w);
 

@@ -137,7 +137,7 @@ int exposition_format_parse(struct view content_type, struct view fallback, enum
     if (format_of_media(media_type(content_type), ret)) {
         return 0;
     }
-    if (major == PROMETHEUS_2) {
+    if (major < PROMETHEUS_3) {
         *ret = EXPOSITION_TEXT;
         return 0;
     }

@@ -55,7 +55,7 @@ static const char *skip_dull(enum line_end_state state, const char *p, const cha
 
 static enum line_end_state comment_begins(struct line_end *l, char ch)
 {
-    if (l->major >= PROMETHEUS_3 && (ch == 'H' || ch == 'T')) {
+    if (l->major >= PROMETHEUS_2_53 && (ch == 'H' || ch == 'T')) {
         l->word = ch == 'H' ? "ELP" : "YPE";
         return LINE_END_KEYWORD;
     }

@@ -3,8 +3,8 @@
  * The exposed labels are sorted first (stable, so that of duplicates the first written counts) and then set in
  * order, which keeps the builder's sorted array append-only: a line of 200,000 labels stays n log n. An exposed
  * label with an empty value removes its name, duplicates included, but still counts as present for honor_labels.
- * Names the target sets replace all exposed ones. What is a duplicate after that is remembered with its value,
- * since later steps may still resolve it. */
+ * Names the target or a rule sets replace all exposed ones, in 3.x only the first of them. What is a duplicate
+ * after that is remembered with its value, since later steps may still resolve it. */
 #include "expfmt/merge.h"
 
 #include "base/mem.h"
@@ -249,7 +249,7 @@ void merge_duplicates_settle(struct counter *c)
     size_t left = 0;
     for (size_t i = 0; i < c->duplicate_count; i++) {
         struct view value = labels_builder_get(&c->builder, c->duplicates[i].label.name);
-        if (value.base != NULL && value.base == c->duplicates[i].taken) {
+        if (value.base != NULL && (c->conf.major >= PROMETHEUS_3 || value.base == c->duplicates[i].taken)) {
             c->duplicates[left++] = c->duplicates[i];
         }
     }

@@ -61,7 +61,7 @@ static int parse_metadata(struct text_state *t, struct cursor *c, char kind, str
     }
     if (cursor_is(*c->p, CLASS_METRIC_FIRST)) {
         rc = scan_name(c, CLASS_METRIC, &name);
-    } else if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+    } else if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
         rc = cursor_quoted(c, QUOTED_LF, &q);
         name = rc == 0 ? q.text : (struct view){0};
     }
@@ -180,7 +180,7 @@ static int parse_label(const struct text_state *t, struct cursor *c, const struc
         int rc = scan_name(c, CLASS_LABEL, &name);
         return rc != 0 ? rc : parse_label_rest(c, rules, name, sample, err);
     }
-    if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+    if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
         return parse_quoted_name(c, rules, sample, &alone, err);
     }
     return cursor_fail(c, err, "expected label name");
@@ -204,7 +204,7 @@ static int parse_labels(const struct text_state *t, struct cursor *c, const stru
             if (rc != 0) {
                 return rc;
             }
-            may_close = t->major >= PROMETHEUS_3;
+            may_close = t->major >= PROMETHEUS_2_53;
             if (cursor_at_end(c)) {
                 return ERR_AGAIN;
             }
@@ -258,7 +258,8 @@ static int check_float(const struct cursor *c, struct view text, bool finite, st
 static int parse_exemplar(const struct text_state *t, struct cursor *c, struct view name, struct errctx *err)
 {
     struct view text;
-    if (t->major == PROMETHEUS_2 && !view_has_suffix(name, VIEW("_total")) && !view_has_suffix(name, VIEW("_bucket"))) {
+    if (t->major < PROMETHEUS_2_53 && !view_has_suffix(name, VIEW("_total")) &&
+        !view_has_suffix(name, VIEW("_bucket"))) {
         return cursor_fail_behind(c, err, "metric name does not support exemplars");
     }
     int rc = parse_labels(t, c, &EXEMPLAR_LABELS, NULL, err);
@@ -286,6 +287,23 @@ static int exemplar_follows(const struct cursor *c)
     return 1;
 }
 
+/* Behind a value, what is neither a line's end nor a timestamp nor an exemplar: since 2.53 the sample is counted before
+ * the next look finds it, and refuses the body for it. *ret_at_end: that depends on whether more bytes come. */
+static bool is_half_read(const struct cursor *c, bool *ret_at_end)
+{
+    size_t left = (size_t)(c->end - c->p);
+    bool is_hash = left > 1 && c->p[0] == ' ' && c->p[1] == '#';
+    *ret_at_end = false;
+    if (c->p[0] != ' ') {
+        return c->p[0] != '\n';
+    }
+    if (left == 1 || (is_hash && left == 3 && c->p[2] == ' ')) {
+        *ret_at_end = true;
+        return false;
+    }
+    return (!is_hash && strchr(" \n", c->p[1]) != NULL) || (is_hash && left > 3 && c->p[2] == ' ');
+}
+
 static int parse_sample_rest(const struct text_state *t, struct cursor *c, struct sample *sample, struct errctx *err)
 {
     struct view text;
@@ -295,6 +313,9 @@ static int parse_sample_rest(const struct text_state *t, struct cursor *c, struc
         return rc;
     }
     int exemplar = exemplar_follows(c);
+    if (exemplar != 1 && t->major >= PROMETHEUS_2_53 && is_half_read(c, &sample->half)) {
+        return 0;
+    }
     if (exemplar == 0 && *c->p == ' ') {
         rc = parse_token(c, &text, "expected timestamp or # symbol", err);
         rc = rc != 0 ? rc : check_float(c, text, true, err);
@@ -344,7 +365,7 @@ int openmetrics_parse_line(struct text_state *t, const char *base, size_t len, b
     ret->kind = LINE_OTHER;
     if (len == 0) {
         rc = ERR_AGAIN;
-    } else if (cursor_is(*base, CLASS_METRIC_FIRST) || (*base == '{' && t->major >= PROMETHEUS_3)) {
+    } else if (cursor_is(*base, CLASS_METRIC_FIRST) || (*base == '{' && t->major >= PROMETHEUS_2_53)) {
         ret->kind = LINE_SAMPLE;
         rc = parse_sample(t, &c, sample, err);
     } else if (*base == '#') {
@@ -353,5 +374,8 @@ int openmetrics_parse_line(struct text_state *t, const char *base, size_t len, b
         rc = cursor_fail(&c, err, "expected a valid start token");
     }
     ret->len = (size_t)(c.p - base);
+    if (rc == ERR_AGAIN && final && ret->kind == LINE_SAMPLE && sample->half) {
+        return 0;
+    }
     return rc == ERR_AGAIN && final ? errctx_set(err, ERR_PARSE, "data does not end with # EOF") : rc;
 }

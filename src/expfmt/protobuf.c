@@ -23,7 +23,7 @@ enum family_field { FAMILY_NAME = 1, FAMILY_HELP = 2, FAMILY_TYPE = 3, FAMILY_ME
 static const struct wire_shape_field FAMILY_FIELDS[] = {
     {FAMILY_NAME, BYTES, 2, NULL, false, false}, {FAMILY_HELP, BYTES, 2, NULL, false, false},
     {FAMILY_TYPE, VARINT, 2, NULL, false, false}, {FAMILY_METRIC, BYTES, 2, NULL, false, false},
-    {FAMILY_UNIT, BYTES, 3, NULL, false, false},
+    {FAMILY_UNIT, BYTES, PROMETHEUS_3, NULL, false, false},
 };
 
 static const struct wire_shape FAMILY_SHAPE = {FAMILY_FIELDS, sizeof(FAMILY_FIELDS) / sizeof(FAMILY_FIELDS[0])};
@@ -111,7 +111,7 @@ static int family_metric(struct counter *c, struct view message, struct errctx *
     struct protobuf_family *family = &c->protobuf.family;
     struct errctx *pending = &c->protobuf.pending;
     if (!wire_fits(message, &METRIC_SHAPE, (int)c->conf.major)) {
-        if (c->conf.major == PROMETHEUS_2) {
+        if (c->conf.major < PROMETHEUS_3) {
             return fail_broken(c, err);
         }
         errctx_set(pending, ERR_PARSE, "protobuf: broken metric");

@@ -1,7 +1,7 @@
 /* From a Metric message to samples: one for plain types, count and sum and one a bucket or quantile for classic
  * histograms and summaries, one for a native histogram. Which histograms are native, and what they are checked
- * for, differs between 2.42 and 3.x. A protobuf message may hold a submessage twice, which means their union;
- * hence the walks over all of them. */
+ * for, differs between versions: up to 3.7 the family's first Metric decides for all of them. A protobuf
+ * message may hold a submessage twice, which means their union; hence the walks over all of them. */
 #include "expfmt/protobuf_metric.h"
 
 #include "base/utf8.h"
@@ -31,12 +31,12 @@ static const struct wire_shape EXEMPLAR_SHAPE = SHAPE(EXEMPLAR_FIELDS);
 static const struct wire_shape_field VALUE_FIELDS[] = {FIELD(1, FIXED64)};
 static const struct wire_shape VALUE_SHAPE = SHAPE(VALUE_FIELDS);
 static const struct wire_shape_field COUNTER_FIELDS[] = {FIELD(1, FIXED64), SUB(2, 2, &EXEMPLAR_SHAPE),
-                                                         SUB(3, 3, &TIMESTAMP_SHAPE)};
+                                                         SUB(3, PROMETHEUS_3, &TIMESTAMP_SHAPE)};
 static const struct wire_shape COUNTER_SHAPE = SHAPE(COUNTER_FIELDS);
 static const struct wire_shape_field QUANTILE_FIELDS[] = {FIELD(1, FIXED64), FIELD(2, FIXED64)};
 static const struct wire_shape QUANTILE_SHAPE = SHAPE(QUANTILE_FIELDS);
 static const struct wire_shape_field SUMMARY_FIELDS[] = {
-    FIELD(1, VARINT), FIELD(2, FIXED64), SUB(3, 2, &QUANTILE_SHAPE), SUB(4, 3, &TIMESTAMP_SHAPE),
+    FIELD(1, VARINT), FIELD(2, FIXED64), SUB(3, 2, &QUANTILE_SHAPE), SUB(4, PROMETHEUS_3, &TIMESTAMP_SHAPE),
 };
 static const struct wire_shape SUMMARY_SHAPE = SHAPE(SUMMARY_FIELDS);
 static const struct wire_shape_field BUCKET_FIELDS[] = {
@@ -49,7 +49,8 @@ static const struct wire_shape_field HISTOGRAM_FIELDS[] = {
     FIELD(1, VARINT),  FIELD(2, FIXED64),        SUB(3, 2, &BUCKET_SHAPE), FIELD(4, FIXED64),
     FIELD(5, VARINT),  FIELD(6, FIXED64),        FIELD(7, VARINT),         FIELD(8, FIXED64),
     SUB(9, 2, &SPAN_SHAPE), VARINTS(10),         DOUBLES(11),              SUB(12, 2, &SPAN_SHAPE),
-    VARINTS(13),       DOUBLES(14),              SUB(15, 3, &TIMESTAMP_SHAPE), SUB(16, 3, &EXEMPLAR_SHAPE),
+    VARINTS(13),       DOUBLES(14),              SUB(15, PROMETHEUS_3, &TIMESTAMP_SHAPE),
+    SUB(16, PROMETHEUS_3, &EXEMPLAR_SHAPE),
 };
 static const struct wire_shape HISTOGRAM_SHAPE = SHAPE(HISTOGRAM_FIELDS);
 static const struct wire_shape_field METRIC_FIELDS[] = {
@@ -130,7 +131,7 @@ static int label_add(struct counter *c, struct view pair, struct errctx *err)
 {
     struct view name = message_bytes(pair, 1), value = message_bytes(pair, 2);
     bool legacy = name_is_legacy(name, CLASS_LABEL_FIRST, CLASS_LABEL);
-    if (c->conf.major == PROMETHEUS_2 ? !legacy : name.len == 0 || !utf8_is_valid(name)) {
+    if (c->conf.major < PROMETHEUS_3 ? !legacy : !utf8_is_valid(name)) {
         return errctx_set(err, ERR_PARSE, "invalid label name: %.*s", (int)(name.len < 100 ? name.len : 100),
                           name.base);
     }
@@ -313,10 +314,22 @@ static int native_check(const struct counter *c, struct view message, struct err
     return problem == NULL ? 0 : errctx_set(err, ERR_INVALID, "%s", problem);
 }
 
+/* A server that takes none in: 2.53 counts the histogram all the same, 3.0 to 3.7 only as scraped. */
+static int native_ignored(struct counter *c, uint64_t series)
+{
+    if (c->conf.major >= PROMETHEUS_3) {
+        c->result.series = series;
+    }
+    return 0;
+}
+
 static int native_add(struct counter *c, struct view name, struct view message, struct errctx *err)
 {
     uint64_t series = c->result.series;
     int rc = sample_add(c, name, &(struct one){"", NULL, 0, sub_value(message, 7, 2)}, err);
+    if (rc == 0 && c->conf.major >= PROMETHEUS_2_53 && !c->conf.native_histograms) {
+        return native_ignored(c, series);
+    }
     if (rc == 0 && c->result.series != series && (rc = native_check(c, message, err)) != 0) {
         c->result.series = series;
     }
@@ -352,7 +365,10 @@ static int histogram_add(struct counter *c, struct view name, enum metric_type t
 {
     bool modern = c->conf.major >= PROMETHEUS_3;
     bool bare = !modern && type == METRIC_TYPE_GAUGE_HISTOGRAM;
-    if (modern ? !c->conf.native_histograms || !protobuf_metric_is_native(c, message) : !native) {
+    if (c->conf.major >= PROMETHEUS_3_8) {
+        native = c->conf.native_histograms && protobuf_metric_is_native(c, message);
+    }
+    if (!native) {
         return classic_add(c, name, bare, message, err);
     }
     int rc = native_add(c, name, message, err);

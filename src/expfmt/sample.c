@@ -17,6 +17,7 @@ void sample_reset(struct sample *s)
     s->quoted = false;
     s->unstorable = false;
     s->stale = false;
+    s->half = false;
 }
 
 void sample_set_time(struct sample *s, int64_t time_ms)

@@ -18,6 +18,7 @@ struct sample {
     bool escaped;      /* some piece holds a backslash that stands for something */
     bool quoted;       /* a name was written in quotes: it may hold anything */
     bool unstorable;   /* its own timestamp is out of every storage's bounds */
+    bool half;           /* counted although what follows its value is no end of line: the body is refused behind it */
     bool stale;        /* a stale marker (protobuf): free of sample_limit */
 };
 

@@ -113,7 +113,7 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
     while (len - at >= STEP && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX) {
         const char *block = base + at - 1;
         struct masks_count m = block_count(block);
-        struct count_masks step = count_step(&st, &m, s->major >= PROMETHEUS_3, block);
+        struct count_masks step = count_step(&st, &m, s->major >= PROMETHEUS_2_53, block);
         uint64_t bad = step.bad, good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
         s->samples += (uint64_t)__builtin_popcountll(step.samples & good & ~UINT64_C(1));
         if (s->wants_starts) {

@@ -38,7 +38,7 @@ static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, 
     }
     if (cursor_is(*c->p, CLASS_METRIC_FIRST)) {
         rc = scan_name(c, CLASS_METRIC, &name);
-    } else if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+    } else if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
         rc = cursor_quoted(c, QUOTED_LF, &q);
     }
     if (rc != 0) {
@@ -178,7 +178,7 @@ static int parse_labels(const struct text_state *t, struct cursor *c, struct sam
         if (cursor_is(*c->p, CLASS_LABEL_FIRST)) {
             rc = scan_name(c, CLASS_LABEL, &name);
             rc = rc != 0 ? rc : parse_label_rest(c, name, sample, err);
-        } else if (*c->p == '"' && t->major >= PROMETHEUS_3) {
+        } else if (*c->p == '"' && t->major >= PROMETHEUS_2_53) {
             rc = parse_quoted_name(c, sample, &closed, err);
         } else {
             return cursor_fail(c, err, "expected label name");
@@ -276,7 +276,7 @@ int text_parse_line(struct text_state *t, const char *base, size_t len, struct s
     if (cursor_at_end(&c)) {
         return ERR_AGAIN;
     }
-    if (cursor_is(*c.p, CLASS_METRIC_FIRST) || (*c.p == '{' && t->major >= PROMETHEUS_3)) {
+    if (cursor_is(*c.p, CLASS_METRIC_FIRST) || (*c.p == '{' && t->major >= PROMETHEUS_2_53)) {
         ret->kind = LINE_SAMPLE;
         rc = parse_sample(t, &c, sample, err);
     } else if (*c.p == '\n') {

@@ -50,7 +50,7 @@ double wire_double(uint64_t bits);
 struct wire_shape_field {
     int32_t number;
     unsigned types;                /* 1 << wire type, of those accepted */
-    int since;                     /* major version of Prometheus that knows the field */
+    int since;                     /* enum prometheus_major that knows the field */
     const struct wire_shape *sub;  /* bytes are a message of this shape */
     bool packed_varints, packed_doubles; /* what WIRE_BYTES hold */
 };

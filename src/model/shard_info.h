@@ -23,6 +23,7 @@ struct shard_info {
     uint64_t generation;     /* of the assignment it acknowledged (written, and reload done where one was needed) */
     uint64_t epoch;
     uint64_t config_generation; /* configuration it runs */
+    bool has_generation;        /* read from a shard that counts them; a Go sidecar does not */
     char config_hash[65];
     char error[256]; /* last failure, "" when none */
 };

@@ -11,10 +11,17 @@
 
 #define QUOTED_DIGITS_MIN 19
 
+/* A tree costs much more than its text: {} is two bytes, and 300 in memory. A text is refused by what its tree would
+ * weigh, before the tree is made. */
+#define WEIGHT_MAX_LEAST ((size_t)4 << 20)
+#define BYTES_PER_WEIGHT 16
+#define CONTAINER_WEIGHT 4
+
 struct quoting {
     struct view in;
     struct bytes *out;
     VEC(size_t) inserted; /* places in out of the quotes put in */
+    size_t weight;        /* of the tree: a member or an element each, a container four */
 };
 
 static bool is_digit(char c)
@@ -83,6 +90,7 @@ static void quote_integers(struct quoting *q)
             put_number(q, at, end);
             at = copied = end;
         } else {
+            q->weight += c == '{' || c == '[' ? CONTAINER_WEIGHT : c == ',' || c == ':';
             at++;
         }
     }
@@ -115,9 +123,17 @@ json_t *wire_parse(struct view text, size_t max_bytes, struct errctx *err)
     bytes_init(&quoted, text.len + text.len / 8 + 8);
     struct quoting q = {.in = text, .out = &quoted};
     quote_integers(&q);
-    json_t *root = json_loadb(bytes_view(&quoted).base, quoted.len, JSON_ALLOW_NUL, &error);
-    if (root == NULL) {
-        (void)fail_at(&q, &error, err);
+    size_t weight_max =
+        max_bytes / BYTES_PER_WEIGHT > WEIGHT_MAX_LEAST ? max_bytes / BYTES_PER_WEIGHT : WEIGHT_MAX_LEAST;
+    json_t *root = NULL;
+    if (q.weight > weight_max) {
+        (void)errctx_set(err, ERR_LIMIT, "JSON of too many members and elements: weighs %zu, at most %zu are accepted",
+                         q.weight, weight_max);
+    } else {
+        root = json_loadb(bytes_view(&quoted).base, quoted.len, JSON_ALLOW_NUL, &error);
+        if (root == NULL) {
+            (void)fail_at(&q, &error, err);
+        }
     }
     vec_done(&q.inserted);
     bytes_done(&quoted);
@@ -150,6 +166,11 @@ bool wire_u64(const json_t *value, uint64_t *ret)
         return true;
     }
     return false;
+}
+
+bool wire_key_u64(const char *key, uint64_t *ret)
+{
+    return parse_u64(key, strlen(key), ret);
 }
 
 void wire_success_begin(struct json_writer *w)
@@ -246,9 +267,8 @@ void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info
     json_object_end(w);
 }
 
-void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count)
+static void put_jobs(struct json_writer *w, const struct assignment *items, size_t count)
 {
-    json_object_begin(w);
     json_key(w, "Targets");
     json_object_begin(w);
     for (size_t i = 0; i < count; i++) {
@@ -263,5 +283,43 @@ void wire_write_targets(struct json_writer *w, const struct assignment *items, s
         }
     }
     json_object_end(w);
+}
+
+static void put_numbers(struct json_writer *w, uint64_t generation, uint64_t epoch)
+{
+    json_kv_u64(w, "generation", generation);
+    if (epoch != 0) {
+        json_kv_u64(w, "epoch", epoch);
+    }
+}
+
+void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count)
+{
+    json_object_begin(w);
+    put_jobs(w, items, count);
+    json_object_end(w);
+}
+
+void wire_write_push(struct json_writer *w, const struct assignment *items, size_t count, uint64_t generation,
+                     uint64_t epoch)
+{
+    json_object_begin(w);
+    put_jobs(w, items, count);
+    put_numbers(w, generation, epoch);
+    json_object_end(w);
+}
+
+void wire_write_config(struct json_writer *w, struct view text, uint64_t generation, uint64_t epoch)
+{
+    json_object_begin(w);
+    json_kv_view(w, "rawContent", text);
+    put_numbers(w, generation, epoch);
+    json_object_end(w);
+}
+
+void wire_write_extra_config(struct json_writer *w, const char *stop_reason)
+{
+    json_object_begin(w);
+    json_kv_str(w, "stopScrapeReason", stop_reason);
     json_object_end(w);
 }

@@ -11,12 +11,16 @@
 
 #include <jansson.h>
 
-/* Parses text of at most max_bytes; NULL with ERR_PARSE (message has line and column) or ERR_LIMIT. Caller
+/* Parses text of at most max_bytes, and of a sixteenth as many members and elements (4 million at least); NULL with
+ * ERR_PARSE (message has line and column) or ERR_LIMIT. Caller
  * json_decref()s. */
 json_t *wire_parse(struct view text, size_t max_bytes, struct errctx *err);
 
 /* An unsigned 64-bit integer, from a JSON integer or decimal string; false when it is neither. */
 bool wire_u64(const json_t *value, uint64_t *ret);
+
+/* A hash as a key: decimal digits and nothing else. */
+bool wire_key_u64(const char *key, uint64_t *ret);
 
 /* {"status":"success","data":...}: begin leaves the writer at the place of data's value. */
 void wire_success_begin(struct json_writer *w);
@@ -36,6 +40,16 @@ void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info
  * targets (free with wire_targets_free). URL, interval and timeout are not on the wire: reading derives them from the
  * labels, 0 where a label is missing. Written in the order of items, which must be grouped by job. */
 void wire_write_targets(struct json_writer *w, const struct assignment *items, size_t count);
+/* The same as a push: with "generation" and, unless it is 0, "epoch". */
+void wire_write_push(struct json_writer *w, const struct assignment *items, size_t count, uint64_t generation,
+                     uint64_t epoch);
+/* {"rawContent":...,"generation":N,"epoch":N}, the last unless it is 0. */
+void wire_write_config(struct json_writer *w, struct view text, uint64_t generation, uint64_t epoch);
+/* {"stopScrapeReason":...}, and back from {"json":"{...}"}; the view lives as long as *ret_inner (json_decref it). */
+void wire_write_extra_config(struct json_writer *w, const char *stop_reason);
+int wire_read_extra_config(const json_t *data, json_t **ret_inner, const char **ret_stop_reason,
+                           struct errctx *err) MUST_CHECK;
+bool wire_is_targets(const json_t *data); /* {"Targets":...}, not a map of statuses */
 int wire_read_targets(const json_t *root, struct assignment **ret, size_t *ret_count, struct errctx *err) MUST_CHECK;
 void wire_targets_free(struct assignment *items, size_t count);
 

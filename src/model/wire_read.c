@@ -12,6 +12,7 @@
 
 #define JOB_NAME_BYTES_MAX 4096
 #define JOBS_MAX           100000
+#define EXTRA_CONFIG_BYTES_MAX 65536
 
 static int wrong_type(struct errctx *err, const char *key, const char *expected)
 {
@@ -372,8 +373,38 @@ int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct err
     if (rc != 0) {
         return rc;
     }
+    info.has_generation = json_object_get(data, "generation") != NULL;
     memcpy(info.config_hash, hash, strlen(hash) + 1);
     strncpy(info.error, error, sizeof(info.error) - 1);
     *ret = info;
+    return 0;
+}
+
+bool wire_is_targets(const json_t *data)
+{
+    return json_is_object(json_object_get(data, "Targets"));
+}
+
+int wire_read_extra_config(const json_t *data, json_t **ret_inner, const char **ret_stop_reason, struct errctx *err)
+{
+    const char *text, *reason;
+    if (!json_is_object(data)) {
+        return wrong_type(err, "extra_config", "an object");
+    }
+    int rc = read_str(data, "json", &text, err);
+    if (rc != 0) {
+        return rc;
+    }
+    json_t *inner = wire_parse(text[0] != '\0' ? view_of(text) : VIEW("{}"), EXTRA_CONFIG_BYTES_MAX, err);
+    if (inner == NULL) {
+        return ERR_PARSE;
+    }
+    rc = read_str(inner, "stopScrapeReason", &reason, err);
+    if (rc != 0) {
+        json_decref(inner);
+        return rc;
+    }
+    *ret_inner = inner;
+    *ret_stop_reason = reason;
     return 0;
 }

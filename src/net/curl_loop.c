@@ -5,15 +5,19 @@
  * live in an epoll set of our own, that set is one fd under one uv_poll, and a socket stays registered while its
  * connection idles. Three things make that sound:
  *
- *   - only sockets that came through OPENSOCKETFUNCTION are kept: their end is announced by CLOSESOCKETFUNCTION. The
- * wake-up pipe of libcurl's resolver thread is polled too but closed silently, and its number is reused at once;
+ *   - only sockets that came through OPENSOCKETFUNCTION and were once waited on for input are kept: the end of those is
+ * announced by CLOSESOCKETFUNCTION. The wake-up pipe of libcurl's resolver thread and the losers of a race between
+ * addresses are polled too but closed silently, and their numbers are reused at once;
  *   - an event on an idle socket (the server closed it) takes it out of the set, or level-triggered polling would spin;
  *   - the table of what is registered is indexed by fd, and a new socket always starts from an empty entry.
  *
- * Kept connections lie in libcurl's set of the multi, or for callers with many hosts in one of KEPT_SETS sets (shares of
- * this thread alone, hence without locks), because libcurl's work for a transfer grows with the set it belongs to.
+ * Kept connections lie in libcurl's set of the multi, or for callers with many hosts in one of KEPT_SETS sets (shares
+ * of this thread alone, hence without locks), because libcurl's work for a transfer grows with the set it belongs to.
  *
- * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done. */
+ * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done.
+ *
+ * A resume hands held-back bytes to the write callback. When that gives up, libcurl returns an error and leaves the
+ * transfer there, neither polled nor timed: it would stall until its deadline, so we end it ourselves. */
 #include "net/curl_loop.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -35,14 +39,17 @@
 
 struct sock {
     bool tracked;    /* came through OPENSOCKETFUNCTION */
+    bool connected;  /* was waited on for input: libcurl will announce its end */
     bool active;     /* libcurl wants its events */
     uint32_t events; /* registered in the epoll set; 0 = not registered */
 };
 
 struct transfer {
     CURL *easy;
-    struct transfer *next; /* in the pool */
+    struct transfer *next; /* in the pool, or among the broken */
+    struct curl_slist *kept;
     bool running;
+    CURLcode broken; /* what a resume ended with */
     curl_done_fn *on_done;
     void *data;
     char error[CURL_ERROR_SIZE];
@@ -58,6 +65,7 @@ struct curl_loop {
     size_t sock_cap;
     CURLSH *kept[KEPT_SETS]; /* made when first used */
     struct transfer *pool;
+    struct transfer *broken; /* to be ended with the next batch */
     size_t pool_len, easies_out;
     void (*flush)(void *data);
     void *flush_data;
@@ -112,11 +120,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *s
     (void)socketp;
     if (what == CURL_POLL_REMOVE) {
         s->active = false;
-        if (!s->tracked) {
+        if (!s->tracked || !s->connected) {
             sock_unregister(cl, fd, s);
+            *s = (struct sock){0};
         }
     } else if (what != CURL_POLL_NONE) {
         s->active = true;
+        s->connected = s->connected || (EVENTS[what] & EPOLLIN) != 0;
         sock_register(cl, fd, s, EVENTS[what]);
     }
     return 0;
@@ -143,6 +153,25 @@ static int on_close(void *data, curl_socket_t fd)
     return close(fd);
 }
 
+static void leave_broken(struct curl_loop *cl, struct transfer *t)
+{
+    for (struct transfer **at = &cl->broken; *at != NULL; at = &(*at)->next) {
+        if (*at == t) {
+            *at = t->next;
+            t->next = NULL;
+            return;
+        }
+    }
+}
+
+static void end_transfer(struct curl_loop *cl, struct transfer *t, CURLcode code)
+{
+    leave_broken(cl, t);
+    curl_multi_remove_handle(cl->multi, t->easy);
+    t->running = false;
+    t->on_done(t->data, t->easy, t->broken != CURLE_OK ? t->broken : code);
+}
+
 static void finish_batch(struct curl_loop *cl)
 {
     CURLMsg *msg;
@@ -158,9 +187,10 @@ static void finish_batch(struct curl_loop *cl)
             continue;
         }
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-        curl_multi_remove_handle(cl->multi, easy);
-        t->running = false;
-        t->on_done(t->data, easy, code);
+        end_transfer(cl, t, code);
+    }
+    while (cl->broken != NULL) {
+        end_transfer(cl, cl->broken, CURLE_OK);
     }
 }
 
@@ -225,6 +255,8 @@ struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf
         curl_multi_setopt(cl->multi, CURLMOPT_MAXCONNECTS, conf->max_connections);
     }
     curl_multi_setopt(cl->multi, CURLMOPT_MAX_HOST_CONNECTIONS, conf->max_host_connections);
+    curl_multi_setopt(cl->multi, CURLMOPT_PIPELINING,
+                      (long)(conf->no_multiplex ? CURLPIPE_NOTHING : CURLPIPE_MULTIPLEX));
     invariant(uv_poll_init(uv, &cl->poll, cl->epoll_fd) == 0);
     invariant(uv_timer_init(uv, &cl->timer) == 0);
     cl->poll.data = cl->timer.data = cl;
@@ -320,6 +352,8 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy)
     struct transfer *t = transfer_of(easy);
     invariant(!t->running);
     cl->easies_out--;
+    curl_slist_free_all(t->kept);
+    t->kept = NULL;
     if (cl->pool_len >= POOL_MAX) {
         curl_easy_cleanup(easy);
         free(t);
@@ -329,6 +363,13 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy)
     t->next = cl->pool;
     cl->pool = t;
     cl->pool_len++;
+}
+
+void curl_loop_keep(CURL *easy, struct curl_slist *list)
+{
+    struct transfer *t = transfer_of(easy);
+    curl_slist_free_all(t->kept);
+    t->kept = list;
 }
 
 void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key)
@@ -347,6 +388,7 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
     struct transfer *t = transfer_of(easy);
     invariant(!t->running);
     t->running = true;
+    t->broken = CURLE_OK;
     t->on_done = on_done;
     t->data = data;
     t->error[0] = '\0';
@@ -357,6 +399,7 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 {
     struct transfer *t = transfer_of(easy);
     if (t->running) {
+        leave_broken(cl, t);
         curl_multi_remove_handle(cl->multi, easy);
         t->running = false;
     }
@@ -364,8 +407,13 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 
 void curl_loop_resume(struct curl_loop *cl, CURL *easy)
 {
-    if (transfer_of(easy)->running) {
-        curl_easy_pause(easy, CURLPAUSE_CONT);
+    struct transfer *t = transfer_of(easy);
+    if (t->running && t->broken == CURLE_OK) {
+        t->broken = curl_easy_pause(easy, CURLPAUSE_CONT);
+        if (t->broken != CURLE_OK) {
+            t->next = cl->broken;
+            cl->broken = t;
+        }
         uv_timer_start(&cl->timer, on_timeout, 0, 0);
     }
 }

@@ -7,6 +7,7 @@
 #define KVASS_NET_CURL_LOOP_H
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -18,6 +19,7 @@ struct curl_loop_conf {
     long
         max_connections; /* kept open in all (CURLMOPT_MAXCONNECTS); 0 = libcurl's four times the transfers under way */
     long max_host_connections; /* 0 = no limit */
+    bool no_multiplex; /* an HTTP/2 connection carries one transfer at a time: a paused one would hold up the others */
 };
 
 struct curl_loop *curl_loop_new(uv_loop_t *uv, const struct curl_loop_conf *conf);
@@ -31,9 +33,13 @@ void curl_loop_free(struct curl_loop **cl);
 CURL *curl_loop_easy_get(struct curl_loop *cl);
 void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
 
+/* A list an option of easy points to (libcurl does not copy lists): freed when the handle is put back, or replaced. Not
+ * while it runs. */
+void curl_loop_keep(CURL *easy, struct curl_slist *list);
+
 /* Keeps the connections of this handle's transfers with those of the same key (a hash of what is connected to). For
- * whoever talks to thousands of hosts: libcurl walks through a whole set of kept connections at the end of each transfer.
- * Between get and start. */
+ * whoever talks to thousands of hosts: libcurl walks through a whole set of kept connections at the end of each
+ * transfer. Between get and start. */
 void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key);
 
 /* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was
@@ -45,8 +51,8 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
 void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
 
 /* Resumes a transfer whose write callback paused it (accept the data, then curl_easy_pause(easy, CURLPAUSE_RECV)).
- * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case. Not from
- * inside a curl callback. */
+ * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case, and on_done
+ * when the callback gave up. Not from inside a curl callback. */
 void curl_loop_resume(struct curl_loop *cl, CURL *easy);
 
 /* `flush` runs after every batch of socket events, before the on_done calls of that batch: the place to send on what

@@ -45,14 +45,18 @@ struct http_call {
     enum call_state state;
     bool cancelled;
     CURL *easy;
-    struct curl_slist *headers;
-    struct loop_timer *deadline; /* while waiting for a token */
+    struct curl_slist *headers, *own_headers; /* sent; those the caller gave */
+    struct loop_timer *deadline;              /* while waiting for a token */
     char *method, *url, *body;
+    char *next_url; /* of a redirect; NULL = url */
+    unsigned hops;
     size_t body_len;
     int64_t deadline_ms;
     size_t answer_bytes_max, answer_bytes, head_bytes;
+    bool head_ended; /* libcurl takes a head that is cut off for a whole one */
     struct bytes answer;
     struct http_profile *profile;
+    const char *want_header;
     int (*on_data)(void *data, const char *base, size_t len);
     http_done_fn *on_done;
     void *data;
@@ -74,6 +78,8 @@ static void call_free(struct http_call *call)
     }
     curl_loop_easy_put(call->client->curl, call->easy);
     curl_slist_free_all(call->headers);
+    curl_slist_free_all(call->own_headers);
+    free(call->next_url);
     loop_timer_free(&call->deadline);
     bytes_done(&call->answer);
     free(call->method);
@@ -81,6 +87,14 @@ static void call_free(struct http_call *call)
     free(call->body);
     call->magic = 0;
     free(call);
+}
+
+static struct view call_header(const struct http_call *call)
+{
+    struct curl_header *h = NULL;
+    bool found = call->want_header != NULL &&
+                 curl_easy_header(call->easy, call->want_header, 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
+    return found ? view_of(h->value) : view_make(NULL, 0);
 }
 
 static void call_deliver(struct http_call *call)
@@ -96,6 +110,10 @@ static void call_deliver(struct http_call *call)
         answer.body = bytes_view(&call->answer);
         curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
         answer.content_type = view_of(type);
+        curl_off_t retry_after_s = 0;
+        curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+        answer.retry_after_ms = (int64_t)retry_after_s * 1000;
+        answer.header = call_header(call);
     }
     call->on_done(call->data, &answer);
     call_free(call);
@@ -187,10 +205,40 @@ static int call_prefix(struct http_call *call, int code)
     return errctx_prefix(&call->err, code, "%s %s", call->method, text);
 }
 
+static void call_start(struct http_call *call);
+
+/* GET and HEAD go where a redirect points; for other methods it is the answer. */
+static bool call_follow(struct http_call *call)
+{
+    bool is_get = strcmp(call->method, "GET") == 0 || strcmp(call->method, "HEAD") == 0;
+    char *url = is_get && call->profile != NULL ? http_profile_redirect(call->profile, call->easy) : NULL;
+    if (url == NULL || call->cancelled) {
+        free(url);
+        return false;
+    }
+    free(call->next_url);
+    call->next_url = url;
+    if (++call->hops >= HTTP_REDIRECTS_MAX) {
+        errctx_set(&call->err, ERR_LIMIT, "stopped after %d redirects", HTTP_REDIRECTS_MAX);
+        return false;
+    }
+    bytes_clear(&call->answer);
+    call->answer_bytes = call->head_bytes = 0;
+    call->head_ended = false;
+    call_start(call);
+    return true;
+}
+
 static void on_curl_done(void *data, CURL *easy, CURLcode code)
 {
     struct http_call *call = data;
     call->state = CALL_STATE_ENDED;
+    if (code == CURLE_OK && call->err.code == 0 && !call->head_ended && call->answer_bytes == 0) {
+        errctx_set(&call->err, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
+    }
+    if (code == CURLE_OK && call->err.code == 0 && call_follow(call)) {
+        return;
+    }
     if (call->err.code != 0) { /* set where it happened, in a callback */
         call_prefix(call, call->err.code);
     } else if (code != CURLE_OK) {
@@ -218,6 +266,9 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
         bytes_append(&call->answer, base, len);
         return len;
     }
+    if (call->profile != NULL && http_profile_follows(call->profile, http_call_status(call))) {
+        return len;
+    }
     call->client->in_callback++;
     int rc = len != 0 ? call->on_data(call->data, base, len) : 0;
     call->client->in_callback--;
@@ -230,7 +281,7 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
 static size_t on_head(char *base, size_t size, size_t count, void *data)
 {
     struct http_call *call = data;
-    (void)base;
+    call->head_ended = size * count <= 2 && base[0] != ' ' && base[size * count - 1] == '\n';
     call->head_bytes += size * count;
     if (call->head_bytes > HEAD_BYTES_MAX) {
         errctx_set(&call->err, ERR_LIMIT, "the head of the answer is larger than %zu bytes", HEAD_BYTES_MAX);
@@ -243,9 +294,9 @@ static size_t on_head(char *base, size_t size, size_t count, void *data)
 
 static void add_header(struct http_call *call, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(call->headers, line);
+    struct curl_slist *longer = curl_slist_append(call->own_headers, line);
     invariant(longer != NULL);
-    call->headers = longer;
+    call->own_headers = longer;
 }
 
 static bool has_header(const struct http_request *req, const char *name)
@@ -279,6 +330,9 @@ static void set_headers(struct http_call *call, const struct http_request *req)
         add_header(call, "Content-Type:"); /* libcurl would claim a form */
     }
     add_header(call, "Expect:"); /* no second round trip before a body */
+    if (req->no_keep_alive) {
+        add_header(call, "Connection: close");
+    }
 }
 
 static void set_method(struct http_call *call)
@@ -305,6 +359,15 @@ static void set_options(struct http_call *call, const struct http_request *req)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
+    if (req->unix_socket != NULL) {
+        curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);
+    }
+    if (req->proxy_fallback != NULL && req->proxy_fallback[0] != '\0') { /* a profile's own comes later and wins */
+        curl_easy_setopt(e, CURLOPT_PROXY, req->proxy_fallback);
+        curl_easy_setopt(e, CURLOPT_NOPROXY, "");
+    }
+    curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, req->no_keep_alive ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_FORBID_REUSE, req->no_keep_alive ? 1L : 0L);
     set_method(call);
     set_headers(call, req);
 }
@@ -330,14 +393,25 @@ static void call_wait(struct http_call *call, int64_t left_ms)
     http_profile_wait(call->profile, call->client->curl, on_profile_ready, call);
 }
 
+static void copy_headers(struct http_call *call)
+{
+    curl_slist_free_all(call->headers);
+    call->headers = NULL;
+    for (const struct curl_slist *h = call->own_headers; h != NULL; h = h->next) {
+        call->headers = curl_slist_append(call->headers, h->data);
+    }
+}
+
 static void call_start(struct http_call *call)
 {
     int64_t left_ms = call->deadline_ms - timebase_monotonic_ms();
     int rc = 0;
+    copy_headers(call);
     if (left_ms <= 0) {
         rc = errctx_set(&call->err, ERR_TIMEOUT, "no time left");
     } else if (call->profile != NULL) {
-        rc = http_profile_apply(call->profile, call->easy, call->url, &call->headers, &call->err);
+        rc = http_profile_apply(call->profile, call->easy, call->next_url != NULL ? call->next_url : call->url,
+                                call->next_url != NULL ? call->url : NULL, &call->headers, &call->err);
     }
     if (rc == ERR_AGAIN) {
         errctx_clear(&call->err);
@@ -386,6 +460,7 @@ struct http_call *http_client_send(struct http_client *c, const struct http_requ
         .deadline_ms = timebase_monotonic_ms() + req->timeout_ms,
         .answer_bytes_max = req->answer_bytes_max,
         .profile = req->profile,
+        .want_header = req->want_header,
         .on_data = req->on_data,
         .on_done = on_done,
         .data = data,

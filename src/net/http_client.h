@@ -15,6 +15,8 @@ void http_client_free(struct http_client **c); /* cancels what is under way; not
 struct http_answer {
     int status; /* 0 when there is none; then err tells why */
     struct view body, content_type;
+    int64_t retry_after_ms; /* of a Retry-After header; 0 when there is none */
+    struct view header; /* of the header asked for with want_header; {NULL, 0} when the answer has none */
     struct errctx
         err; /* ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_LIMIT, ... ; code 0 for any complete answer, whatever its status */
 };
@@ -29,6 +31,10 @@ struct http_request {
     int64_t timeout_ms;           /* required */
     size_t answer_bytes_max;      /* after decoding; 0 = 16 MiB, no limit with on_data */
     struct http_profile *profile; /* NULL = plain: no redirects. Outlives the call */
+    const char *unix_socket;      /* path to connect to whatever the URL's host says; NULL = none */
+    const char *proxy_fallback;   /* proxy for a profile that names none; NULL = none */
+    const char *want_header;      /* name of a header of the answer; must outlive the call */
+    bool no_keep_alive;           /* a connection of its own, closed afterwards */
     /* With on_data the body is handed over as it comes and answer.body stays empty; non-zero aborts the call
      * (ERR_CANCELLED). `data` is that of on_done. May cancel calls, also its own; the status is known:
      * http_call_status. */

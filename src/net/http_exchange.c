@@ -295,6 +295,17 @@ static bool row_has_method(const struct http_row *row, struct view method)
            (strcmp(row->method, "POST") == 0 && view_is(method, "PUT"));
 }
 
+/* The request leaves the exchange, which has done its part. */
+static void forward(struct http_exchange *x)
+{
+    struct exchange_env *env = x->env;
+    h2o_req_t *req = x->req;
+    exchange_free(x);
+    if (req != NULL) { /* else its client went away while the credentials were judged */
+        http_forward_begin(env->forward, env, req);
+    }
+}
+
 static void dispatch(struct http_exchange *x)
 {
     const char *allowed = NULL;
@@ -312,6 +323,8 @@ static void dispatch(struct http_exchange *x)
     if (allowed != NULL) {
         http_respond_header(x, "allow", allowed);
         http_respond_error(x, 405, "method_not_allowed", arena_printf(x->arena, "this path takes %s only", allowed));
+    } else if (x->env->forward != NULL) {
+        forward(x);
     } else {
         http_respond_error(x, 404, "not_found", "no such path");
     }
@@ -374,6 +387,12 @@ static struct http_exchange *exchange_new(struct exchange_env *env, h2o_req_t *r
     return x;
 }
 
+static bool is_health(const struct http_exchange *x)
+{
+    struct view path = trim_slash(x->path);
+    return (strcmp(x->method, "GET") == 0 || x->is_head) && (view_is(path, "/-/healthy") || view_is(path, "/-/ready"));
+}
+
 void exchange_begin(struct exchange_env *env, h2o_req_t *req)
 {
     struct http_exchange *x = exchange_new(env, req);
@@ -405,7 +424,7 @@ void exchange_begin(struct exchange_env *env, h2o_req_t *req)
         x->body = arena_view(x->arena, view_make(req->entity.base, req->entity.len));
     }
     enum http_verdict verdict = HTTP_VERDICT_ALLOW;
-    if (env->auth != NULL) {
+    if (env->auth != NULL && !(env->open_health && is_health(x))) {
         verdict = http_auth_check(env->auth, header_of(req, "authorization"), on_verdict, x);
     }
     on_verdict(x, verdict);

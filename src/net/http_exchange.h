@@ -17,6 +17,8 @@ struct exchange_env {
     void *data;
     struct http_auth *auth;
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);
+    bool open_health;
+    struct http_forward *forward; /* NULL = none */
     size_t body_bytes_max;
     struct exchange_list open; /* not answered yet */
     bool closing;              /* answers end their connection */
@@ -27,6 +29,9 @@ void exchange_begin(struct exchange_env *env, h2o_req_t *req);
 
 /* Answers 503 to whatever is open; the exchanges live on until their handlers respond, without the server. */
 void exchange_detach_all(struct exchange_env *env);
+
+/* http_forward.c: takes over a request; answers it, whatever happens. */
+void http_forward_begin(struct http_forward *owner, struct exchange_env *env, h2o_req_t *req);
 
 /* A server whose requests go to a handler that speaks libh2o itself (the scrape proxy) instead of to rows; connections,
  * sweep and closing are the same. The handler answers every request and returns 0. */

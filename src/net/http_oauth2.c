@@ -1,6 +1,9 @@
 /* OAuth2 client credentials: see http_oauth2.h. The token endpoint is called as golang.org/x/oauth2 does it for
- * Prometheus: a form by POST, the client's id and secret by basic authentication. Messages never carry the secret or
- * the answer's text. */
+ * Prometheus: a form by POST, the client's id and secret by basic authentication, form-encoded first; when the endpoint
+ * takes no such thing, as fields of the form. Messages never carry the secret or the answer's text.
+ *
+ * A waiter that is woken may end its scrape, and with it the profile and this object: freeing waits for the waking to
+ * end. */
 #include "net/http_oauth2.h"
 #include "base/mem.h"
 #include "base/timebase.h"
@@ -27,7 +30,10 @@ struct oauth2 {
     struct profile_file secret;
     struct http_profile *profile; /* TLS, proxy and client authentication of the endpoint */
     char *url, *form, *client_id;
-    char *token;
+    char *token, *secret_used; /* the token was got, or is being got, with this secret */
+    bool in_form;              /* id and secret go into the form */
+    bool style_known;
+    bool waking, doomed;
     int64_t valid_until_ms, retry_at_ms;
     struct errctx last_err;
     struct curl_loop *cl;
@@ -108,22 +114,43 @@ void oauth2_free(struct oauth2 **handle)
     if (o == NULL) {
         return;
     }
+    *handle = NULL;
+    if (o->waking) {
+        o->doomed = true;
+        return;
+    }
     drop_transfer(o);
     http_profile_free(&o->profile);
     profile_file_done(&o->secret);
     forget(&o->token);
+    forget(&o->secret_used);
     bytes_done(&o->answer);
     vec_done(&o->waiters);
     free(o->url);
     free(o->form);
     free(o->client_id);
     free(o);
-    *handle = NULL;
+}
+
+/* A secret that has changed since makes the token worthless. */
+static int check_secret(struct oauth2 *o, struct errctx *err)
+{
+    struct view secret;
+    int rc = profile_file_get(&o->secret, true, &secret, err);
+    if (rc == 0 && o->easy == NULL && o->secret_used != NULL && !view_is(secret, o->secret_used)) {
+        forget(&o->token);
+        forget(&o->secret_used);
+        errctx_clear(&o->last_err);
+    }
+    return rc;
 }
 
 const char *oauth2_token(struct oauth2 *o, struct errctx *err)
 {
     int64_t now_ms = timebase_monotonic_ms();
+    if (check_secret(o, err) != 0) {
+        return NULL;
+    }
     if (o->token != NULL && now_ms < o->valid_until_ms) {
         return o->token;
     }
@@ -135,13 +162,27 @@ const char *oauth2_token(struct oauth2 *o, struct errctx *err)
     return NULL;
 }
 
+/* o may be gone afterwards. */
 static void wake_all(struct oauth2 *o)
 {
-    while (o->waiters.len > 0) {
+    size_t count = o->waiters.len; /* those that begin to wait meanwhile wait for the next fetch */
+    bool nested = o->waking;
+    o->waking = true;
+    for (; count > 0 && o->waiters.len > 0; count--) {
         struct waiter w = o->waiters.items[0];
         vec_remove(&o->waiters, 0);
         w.on_ready(w.data);
     }
+    o->waking = nested;
+    if (o->doomed && !nested) {
+        o->doomed = false;
+        oauth2_free(&o);
+    }
+}
+
+static double seconds_of(const json_t *value)
+{
+    return json_is_string(value) ? strtod(json_string_value(value), NULL) : json_number_value(value);
 }
 
 static int take_answer(struct oauth2 *o, long status, struct errctx *err)
@@ -149,9 +190,9 @@ static int take_answer(struct oauth2 *o, long status, struct errctx *err)
     json_error_t why;
     json_t *root = json_loadb(bytes_view(&o->answer).base, o->answer.len, 0, &why);
     const char *token = json_string_value(json_object_get(root, "access_token"));
-    double seconds = json_number_value(json_object_get(root, "expires_in"));
+    double seconds = seconds_of(json_object_get(root, "expires_in"));
     int rc = 0;
-    if (status != 200 || token == NULL || token[0] == '\0') {
+    if (status < 200 || status > 299 || token == NULL || token[0] == '\0') {
         rc =
             errctx_set(err, ERR_UNAUTHORIZED, "the token endpoint answered status %ld without an access_token", status);
     } else {
@@ -165,19 +206,47 @@ static int take_answer(struct oauth2 *o, long status, struct errctx *err)
     return rc;
 }
 
+static int begin(struct oauth2 *o, struct errctx *err);
+
+/* The endpoint refused id and secret in the header: once more with both in the form. */
+static bool try_form(struct oauth2 *o)
+{
+    if (o->style_known || o->in_form) {
+        o->in_form = o->in_form && o->style_known;
+        return false;
+    }
+    struct errctx err = ERRCTX_INIT;
+    o->in_form = true;
+    return begin(o, &err) == 0;
+}
+
+static void on_done(void *data, CURL *easy, CURLcode code);
+
+static void start(struct oauth2 *o)
+{
+    curl_loop_start(o->cl, o->easy, on_done, o);
+}
+
 static void on_done(void *data, CURL *easy, CURLcode code)
 {
     struct oauth2 *o = data;
+    bool refused = false;
     long status = 0;
     errctx_clear(&o->last_err);
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         errctx_set(&o->last_err, ERR_UNAVAILABLE, "token endpoint: %s", curl_loop_error(easy, code));
     } else {
-        (void)!take_answer(o, status, &o->last_err);
+        refused = take_answer(o, status, &o->last_err) != 0;
+        o->style_known = o->style_known || !refused;
     }
     o->retry_at_ms = timebase_monotonic_ms() + BACKOFF_MS;
     bytes_clear(&o->answer);
+    drop_transfer(o);
+    if (refused && try_form(o)) {
+        start(o);
+        return;
+    }
     drop_transfer(o);
     wake_all(o);
 }
@@ -189,37 +258,60 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
     return o->answer.overflow ? CURL_WRITEFUNC_ERROR : size * count;
 }
 
-static int set_credentials(struct oauth2 *o, struct errctx *err)
+/* As Go's url.QueryEscape. */
+static char *escaped(CURL *easy, const char *text)
 {
-    struct view secret;
-    int rc = profile_file_get(&o->secret, true, &secret, err);
-    if (rc != 0) {
-        return rc;
+    char *escape = curl_easy_escape(easy, text, 0);
+    char *out = mem_strdup(escape), *to = out;
+    for (const char *at = escape; *at != '\0';) {
+        bool space = strncmp(at, "%20", 3) == 0;
+        *to++ = space ? '+' : *at;
+        at += space ? 3 : 1;
     }
-    char *copy = mem_dup(secret.base, secret.len);
-    curl_easy_setopt(o->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-    curl_easy_setopt(o->easy, CURLOPT_USERNAME, o->client_id);
-    curl_easy_setopt(o->easy, CURLOPT_PASSWORD, copy);
-    forget(&copy);
-    return 0;
+    *to = '\0';
+    explicit_bzero(escape, strlen(escape));
+    curl_free(escape);
+    return out;
+}
+
+static void set_credentials(struct oauth2 *o)
+{
+    char *id = escaped(o->easy, o->client_id), *secret = escaped(o->easy, o->secret_used);
+    if (o->in_form) {
+        char *form = mem_printf("client_id=%s&client_secret=%s&%s", id, secret, o->form);
+        curl_easy_setopt(o->easy, CURLOPT_COPYPOSTFIELDS, form);
+        forget(&form);
+    } else {
+        curl_easy_setopt(o->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(o->easy, CURLOPT_USERNAME, id);
+        curl_easy_setopt(o->easy, CURLOPT_PASSWORD, secret);
+        curl_easy_setopt(o->easy, CURLOPT_POSTFIELDS, o->form);
+    }
+    free(id);
+    forget(&secret);
 }
 
 static int begin(struct oauth2 *o, struct errctx *err)
 {
+    struct view secret;
+    int rc = profile_file_get(&o->secret, true, &secret, err);
     o->easy = curl_loop_easy_get(o->cl);
-    curl_easy_setopt(o->easy, CURLOPT_URL, o->url);
-    int rc = http_profile_apply(o->profile, o->easy, o->url, &o->headers, err);
     if (rc == 0) {
-        rc = set_credentials(o, err);
+        rc = http_profile_apply(o->profile, o->easy, o->url, NULL, &o->headers, err);
     }
+    if (rc != 0) {
+        return rc;
+    }
+    forget(&o->secret_used);
+    o->secret_used = mem_dup(secret.base, secret.len);
+    curl_easy_setopt(o->easy, CURLOPT_POST, 1L);
+    set_credentials(o);
     o->headers = curl_slist_append(o->headers, "Accept: application/json");
     curl_easy_setopt(o->easy, CURLOPT_HTTPHEADER, o->headers);
-    curl_easy_setopt(o->easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(o->easy, CURLOPT_POSTFIELDS, o->form);
     curl_easy_setopt(o->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(o->easy, CURLOPT_WRITEDATA, o);
     curl_easy_setopt(o->easy, CURLOPT_TIMEOUT_MS, FETCH_TIMEOUT_MS);
-    return rc;
+    return 0;
 }
 
 void oauth2_wait(struct oauth2 *o, struct curl_loop *cl, void (*on_ready)(void *data), void *data)
@@ -231,7 +323,7 @@ void oauth2_wait(struct oauth2 *o, struct curl_loop *cl, void (*on_ready)(void *
     struct errctx err = ERRCTX_INIT;
     o->cl = cl;
     if (begin(o, &err) == 0) {
-        curl_loop_start(cl, o->easy, on_done, o);
+        start(o);
         return;
     }
     o->last_err = err;

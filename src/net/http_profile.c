@@ -1,9 +1,10 @@
 /* Prepared HTTP clients: see http_profile.h.
  *
- * Credentials go to libcurl as user, password or bearer token, never as a raw header where that can be avoided: libcurl
- * then keeps them from other hosts on a redirect. Certificates go as blobs, read when their files change. A
- * tls_config.server_name is the URL's host for libcurl, connected to the real one (CONNECT_TO), with the real Host
- * header: so SNI, verification and the connection pool all see the same name. */
+ * Redirects are not left to libcurl: it would send configured headers to any host, keep the proxy chosen for the first
+ * URL, and know nothing of no_proxy. Each hop is a request of its own; what is secret goes to the first URL's host
+ * only, and never from https to http. Certificates go as blobs, read when their files change. A tls_config.server_name
+ * is the URL's host for libcurl, connected to the real one (CONNECT_TO), with the real Host header: so SNI,
+ * verification and the connection pool all see the same name. */
 #include "net/http_profile.h"
 #include "base/arena.h"
 #include "base/mem.h"
@@ -31,7 +32,7 @@ struct http_profile {
     long ssl_version;
     char *proxy_url, *no_proxy;
     bool proxy_from_environment;
-    struct curl_slist *connect_headers, *connect_to;
+    struct curl_slist *connect_headers;
     struct profile_header *headers;
     size_t header_count;
     struct oauth2 *oauth2;
@@ -139,7 +140,6 @@ void http_profile_free(struct http_profile **handle)
     }
     free(p->headers);
     curl_slist_free_all(p->connect_headers);
-    curl_slist_free_all(p->connect_to);
     oauth2_free(&p->oauth2);
     arena_free(&p->arena);
     free(p);
@@ -227,9 +227,9 @@ static void set_server_name(struct http_profile *p, CURL *easy, const char *url,
         char *to = mem_printf("%s:%s:%s:%s", p->server_name, port, host, port);
         bool usual = strcmp(port, "443") == 0;
         char *name = mem_printf("%s%s%s", host, usual ? "" : ":", usual ? "" : port);
-        curl_slist_free_all(p->connect_to);
-        p->connect_to = curl_slist_append(NULL, to);
-        curl_easy_setopt(easy, CURLOPT_CONNECT_TO, p->connect_to);
+        struct curl_slist *connect_to = curl_slist_append(NULL, to);
+        curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to);
+        curl_loop_keep(easy, connect_to);
         curl_easy_setopt(easy, CURLOPT_URL, renamed);
         append_header(headers, "Host", view_of(name));
         free(to);
@@ -276,25 +276,115 @@ static const char *environment_no_proxy(void)
     return is_set(upper) ? upper : getenv("no_proxy");
 }
 
-static void set_proxy(struct http_profile *p, CURL *easy, const char *url)
+/* Of a proxy URL: what Go's client speaks. The URL is not named in the error, it may hold a password. */
+static bool proxy_scheme_is_known(const char *proxy)
+{
+    static const char *const SCHEMES[] = {"http://", "https://", "socks5://", "socks5h://"};
+    for (size_t i = 0; i < sizeof(SCHEMES) / sizeof(SCHEMES[0]); i++) {
+        if (strncasecmp(proxy, SCHEMES[i], strlen(SCHEMES[i])) == 0) {
+            return true;
+        }
+    }
+    return strstr(proxy, "://") == NULL;
+}
+
+/* The connection to an https:// proxy takes the same certificates, as in Go. */
+static int set_proxy_tls(struct http_profile *p, CURL *easy, struct errctx *err)
+{
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, p->ssl_version);
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, p->insecure ? 0L : 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, p->insecure ? 0L : 2L);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, profile_file_is_set(&p->ca) ? NULL : CA_BUNDLE);
+    int rc = set_blob(easy, CURLOPT_PROXY_CAINFO_BLOB, &p->ca, err);
+    rc = rc == 0 ? set_blob(easy, CURLOPT_PROXY_SSLCERT_BLOB, &p->cert, err) : rc;
+    return rc == 0 ? set_blob(easy, CURLOPT_PROXY_SSLKEY_BLOB, &p->key, err) : rc;
+}
+
+static int set_proxy(struct http_profile *p, CURL *easy, const char *url, struct errctx *err)
 {
     const char *proxy = p->proxy_from_environment ? environment_proxy(url) : p->proxy_url;
     const char *no_proxy = p->proxy_from_environment ? environment_no_proxy() : p->no_proxy;
     bool has_exceptions = p->proxy_from_environment || p->no_proxy != NULL;
     if (!is_set(proxy) || (has_exceptions && no_proxy_matches(no_proxy != NULL ? no_proxy : "", url))) {
-        return;
+        return 0;
     }
-    curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    if (!proxy_scheme_is_known(proxy)) {
+        return errctx_set(err, ERR_INVALID, "the scheme of the proxy's URL is none of http, https, socks5");
+    }
+    if (strncasecmp(proxy, "socks5://", 9) == 0) { /* the proxy resolves names, as with Go */
+        char *remote = mem_printf("socks5h://%s", proxy + 9);
+        curl_easy_setopt(easy, CURLOPT_PROXY, remote);
+        explicit_bzero(remote, strlen(remote));
+        free(remote);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_PROXY, proxy);
+    }
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
     curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
     if (strncasecmp(url, "https:", 6) == 0) { /* libcurl would send them with plain requests, too */
         curl_easy_setopt(easy, CURLOPT_PROXYHEADER, p->connect_headers);
     }
+    return strncasecmp(proxy, "https:", 6) == 0 ? set_proxy_tls(p, easy, err) : 0;
 }
 
-int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, struct curl_slist **headers,
-                       struct errctx *err)
+/* ---------------------------------------------------------------- redirects */
+
+static char *url_part(const char *url, CURLUPart part)
+{
+    char *text = NULL;
+    CURLU *u = curl_url();
+    if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK || curl_url_get(u, part, &text, 0) != CURLUE_OK) {
+        text = NULL;
+    }
+    curl_url_cleanup(u);
+    return text;
+}
+
+/* May what belongs to `origin` be sent to url? */
+static bool is_same_party(const char *origin, const char *url)
+{
+    char *a = url_part(origin, CURLUPART_HOST), *b = url_part(url, CURLUPART_HOST);
+    bool same = a != NULL && b != NULL && strcasecmp(a, b) == 0;
+    curl_free(a);
+    curl_free(b);
+    return same && (strncasecmp(origin, "https:", 6) != 0 || strncasecmp(url, "https:", 6) == 0);
+}
+
+bool http_profile_follows(const struct http_profile *p, int status)
+{
+    return p->follow_redirects && (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
+}
+
+char *http_profile_redirect(const struct http_profile *p, CURL *easy)
+{
+    long status = 0;
+    char *to = NULL;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    if (!http_profile_follows(p, (int)status) || curl_easy_getinfo(easy, CURLINFO_REDIRECT_URL, &to) != CURLE_OK ||
+        to == NULL || (strncasecmp(to, "http://", 7) != 0 && strncasecmp(to, "https://", 8) != 0)) {
+        return NULL;
+    }
+    return mem_strdup(to);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
+/* A handle that served an earlier hop begins anew. */
+static void clear_options(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+    curl_easy_setopt(easy, CURLOPT_USERNAME, NULL);
+    curl_easy_setopt(easy, CURLOPT_PASSWORD, NULL);
+    curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, NULL);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, NULL);
+    curl_loop_keep(easy, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_PROXYHEADER, NULL);
+}
+
+static int set_secrets(struct http_profile *p, CURL *easy, struct curl_slist **headers, struct errctx *err)
 {
     int rc = set_auth(p, easy, headers, err);
     for (size_t i = 0; rc == 0 && i < p->header_count; i++) {
@@ -304,13 +394,25 @@ int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, stru
             append_header(headers, p->headers[i].name, v);
         }
     }
+    return rc;
+}
+
+int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, const char *origin,
+                       struct curl_slist **headers, struct errctx *err)
+{
+    int rc = 0;
     bool tls = strncasecmp(url, "https:", 6) == 0;
-    if (rc == 0 && (tls || p->follow_redirects)) {
+    clear_options(easy);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    if (origin == NULL || is_same_party(origin, url)) {
+        rc = set_secrets(p, easy, headers, err);
+    }
+    if (rc == 0 && tls) {
         rc = set_tls(p, easy, url, headers, err);
     }
-    set_proxy(p, easy, url);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, p->follow_redirects ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L);
+    if (rc == 0) {
+        rc = set_proxy(p, easy, url, err);
+    }
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      (long)(tls && p->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
     return rc;

@@ -278,7 +278,14 @@ static int server_new(struct loop *loop, int listen_fd, const struct http_server
     struct http_server *s = mem_calloc(1, sizeof(*s));
     s->magic = SERVER_MAGIC;
     s->raw = raw;
-    s->env = (struct exchange_env){.rows = rows, .data = data, .auth = auth, .on_answer = conf->on_answer};
+    s->env = (struct exchange_env){
+        .rows = rows,
+        .data = data,
+        .auth = auth,
+        .on_answer = conf->on_answer,
+        .open_health = conf->open_health,
+        .forward = conf->forward,
+    };
     s->uv = loop_uv(loop);
     configure(s, conf);
     h2o_context_init(&s->ctx, s->uv, &s->globalconf);

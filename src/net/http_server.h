@@ -7,6 +7,7 @@
 #include "base/loop.h"
 
 struct http_server;
+struct http_forward;
 struct http_exchange; /* one request being answered; valid until http_respond */
 
 typedef void http_handler_fn(struct http_exchange *x, void *data);
@@ -26,6 +27,9 @@ struct http_server_conf {
     int64_t stall_ms;            /* a body or an answer that moves no byte for so long ends the connection; 0 = 30 s */
     const char *web_config_file; /* exporter-toolkit format: TLS, basic_auth_users; NULL = plain */
     const char *token_file;      /* bearer token required when set (a user of web_config_file will do, too) */
+    bool open_health;            /* GET /-/healthy and /-/ready need no credentials: probes have none */
+    struct http_forward
+        *forward; /* takes the paths of no row (http_forward.h); NULL: they are 404. Outlives the server */
     /* Runs when an exchange was answered: the row's path ("" for none), the row's method ("" for none), status,
      * duration. */
     void (*on_answer)(void *data, const char *row_path, const char *row_method, int status, double seconds);

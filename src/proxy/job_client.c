@@ -158,6 +158,13 @@ struct counter *job_client_counter_get(struct job_client *c)
     return c->pool.len > 0 ? c->pool.items[--c->pool.len] : counter_new(&c->counter_conf);
 }
 
+struct counter *job_client_counter_by_family(const struct job_client *c)
+{
+    struct counter_conf conf = c->counter_conf;
+    conf.by_family = true;
+    return counter_new(&conf);
+}
+
 void job_client_counter_put(struct job_client *c, struct counter *counter)
 {
     if (c->pool.len < COUNTER_POOL_MAX) {

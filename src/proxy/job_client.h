@@ -25,6 +25,8 @@ enum prometheus_major job_client_major(const struct job_client *c);
 
 /* A counter of this job, from its pool; give it back. */
 struct counter *job_client_counter_get(struct job_client *c);
+/* One that keeps figures per family; counter_free it. */
+struct counter *job_client_counter_by_family(const struct job_client *c);
 void job_client_counter_put(struct job_client *c, struct counter *counter);
 
 #endif

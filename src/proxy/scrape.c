@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 
 #include <math.h>
 #include <netinet/tcp.h>
@@ -34,7 +35,7 @@ static void report(struct scrape *s)
         .body_bytes = s->counted.body_bytes,
         .wire_bytes = s->wire_bytes,
         .health = err->code == 0 ? TARGET_HEALTH_UP : TARGET_HEALTH_DOWN,
-        .http_status = s->upstream_status,
+        .http_status = s->head.status,
     };
     snprintf(r.error, sizeof(r.error), "%.*s", SCRAPE_ERROR_MAX - 1, err->msg);
     worker_report(s->worker, &r);
@@ -69,7 +70,9 @@ static int64_t allowance_ms(const struct scrape *s)
         }
     }
     double offset = timeout_ms * s->worker->conf->timeout_offset_ratio;
-    offset = fmin(fmax(offset, OFFSET_MIN_MS), OFFSET_MAX_MS);
+    if (offset > 0) {
+        offset = fmin(fmax(offset, OFFSET_MIN_MS), OFFSET_MAX_MS);
+    }
     return (int64_t)fmax(timeout_ms - offset, 1);
 }
 
@@ -166,6 +169,9 @@ void scrape_complete(struct scrape *s)
 {
     s->phase = SCRAPE_COMPLETE;
     report(s);
+    if (s->families != NULL && s->count_err.code == 0) {
+        family_count_add(s->families, s->target->job, s->target->hash, s->target->interval_ms, s->counter);
+    }
     metric_add(METRIC_PROXY_SCRAPES, 1, s->count_err.code == 0 ? "ok" : "refused_by_prometheus");
     if (s->is_probe) {
         scrape_free(s);
@@ -188,7 +194,9 @@ static bool client_has_gone(const struct scrape *s)
 /* Nobody reads the answer any more: end it all; libh2o disposes of the request when its write fails. */
 static void abandon(struct scrape *s)
 {
-    metric_add(METRIC_PROXY_SCRAPES, 1, "client_gone");
+    if (s->phase != SCRAPE_COMPLETE) { /* that one has been counted */
+        metric_add(METRIC_PROXY_SCRAPES, 1, "client_gone");
+    }
     s->phase = SCRAPE_FAILED;
     s->fail_status = 503;
     upstream_cancel(s);

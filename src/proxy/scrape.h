@@ -9,6 +9,7 @@
 
 #include "expfmt/decode.h"
 #include "model/scrape_record.h"
+#include "proxy/answer_head.h"
 #include "proxy/worker.h"
 
 #include <h2o.h>
@@ -18,6 +19,7 @@
 #define WAITING_MAX ((size_t)512 << 10)
 #define WAITING_LOW ((size_t)128 << 10)
 #define SEND_BLOCKS 16
+#define TURN_BYTES  ((size_t)1 << 20) /* decoded and counted at a time; then others have their turn */
 
 struct block {
     struct block *next;
@@ -31,7 +33,7 @@ struct block_queue {
 };
 
 enum scrape_phase {
-    SCRAPE_WAITING, /* for a token of the profile */
+    SCRAPE_WAITING, /* not begun, or for a token of the profile */
     SCRAPE_FETCHING,
     SCRAPE_COMPLETE, /* the body is whole and good enough to be passed on */
     SCRAPE_FAILED,
@@ -53,14 +55,18 @@ struct scrape {
 
     /* upstream */
     CURL *easy;
-    bool transfer_running, paused;
-    struct curl_slist *headers;
-    int upstream_status;
-    char upstream_reason[128], content_type[256], content_encoding[64];
+    bool token_wanted, transfer_running, paused;
+    struct curl_slist *headers, *proxy_headers;
+    char *redirect_url; /* NULL: the target's own */
+    unsigned hops;
+    struct answer_head head;
     enum content_encoding encoding;
     bool body_begun;
     struct decoder *decoder;
+    struct bytes stash; /* came while paused, not decoded yet from stash_at on */
+    size_t stash_at, turn_bytes;
     struct counter *counter;
+    struct family_count *families; /* set: counter keeps figures per family for it. The table's */
     struct counter_result counted;
     struct errctx count_err; /* Prometheus would refuse the body: it may read it and say so itself */
     struct errctx err;       /* the scrape cannot be completed */
@@ -94,6 +100,7 @@ void scrape_fail(struct scrape *s, int status, int code, const char *fmt, ...) _
 /* --- scrape_upstream.c */
 void upstream_begin(struct scrape *s);
 void upstream_cancel(struct scrape *s);
+bool upstream_resume(struct scrape *s); /* when paused and there is room; false: it failed, and s may be gone */
 
 /* --- scrape_downstream.c */
 void downstream_append(struct scrape *s, const char *base, size_t len);

@@ -47,16 +47,24 @@ static char *clean_phrase(h2o_mem_pool_t *pool, const char *phrase, const char *
 
 static void answer_error(h2o_req_t *req, int status, const char *phrase, const char *message)
 {
+    static h2o_generator_t generator = {NULL, NULL};
     char *reason = clean_phrase(&req->pool, phrase, message);
+    bool has_body =
+        status != 204 && status != 304 && !h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
     req->res.status = status;
     req->res.reason = reason;
     h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
                    H2O_STRLIT("text/plain; charset=utf-8"));
     size_t len = strlen(reason);
-    char *body = h2o_mem_alloc_pool(&req->pool, len + 1);
-    memcpy(body, reason, len);
-    body[len] = '\n';
-    h2o_send_inline(req, body, len + 1);
+    h2o_iovec_t body = {h2o_mem_alloc_pool(&req->pool, len + 1), len + 1};
+    memcpy(body.base, reason, len);
+    body.base[len] = '\n';
+    req->res.content_length = has_body ? body.len : 0;
+    if (!has_body) {
+        req->http1_is_persistent = 0; /* such an answer ends with its head, whatever the head says */
+    }
+    h2o_start_response(req, &generator);
+    h2o_send(req, &body, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);
 }
 
 void downstream_refuse(h2o_req_t *req, int status, const char *message)
@@ -145,11 +153,9 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
         downstream_fail(s);
         return;
     }
-    if (s->paused && s->waiting.bytes <= WAITING_LOW) {
-        s->paused = false;
-        curl_loop_resume(s->worker->curl, s->easy);
+    if (upstream_resume(s)) {
+        downstream_send(s);
     }
-    downstream_send(s);
 }
 
 static void send_head(struct scrape *s)
@@ -159,12 +165,12 @@ static void send_head(struct scrape *s)
     req->res.status = 200;
     req->res.reason = "OK";
     req->res.content_length = known ? s->waiting.bytes : SIZE_MAX;
-    if (s->content_type[0] != '\0') {
-        h2o_iovec_t type = h2o_strdup(&req->pool, s->content_type, SIZE_MAX);
+    if (s->head.content_type[0] != '\0') {
+        h2o_iovec_t type = h2o_strdup(&req->pool, s->head.content_type, SIZE_MAX);
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type.base, type.len);
     }
-    if (s->pass_compressed && s->content_encoding[0] != '\0') {
-        h2o_iovec_t encoding = h2o_strdup(&req->pool, s->content_encoding, SIZE_MAX);
+    if (s->pass_compressed && s->head.content_encoding[0] != '\0') {
+        h2o_iovec_t encoding = h2o_strdup(&req->pool, s->head.content_encoding, SIZE_MAX);
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_ENCODING, NULL, encoding.base, encoding.len);
     }
     if (!known && req->version < 0x101) {
@@ -210,8 +216,8 @@ void downstream_fail(struct scrape *s)
     }
     if (!s->head_sent) {
         s->done_sending = true;
-        if (s->upstream_status != 0 && s->upstream_status != 200 && s->fail_status == s->upstream_status) {
-            answer_error(req, s->upstream_status, s->upstream_reason[0] != '\0' ? s->upstream_reason : "Error", "");
+        if (s->head.status != 0 && s->head.status != 200 && s->fail_status == s->head.status) {
+            answer_error(req, s->head.status, s->head.reason[0] != '\0' ? s->head.reason : "Error", "");
         } else {
             answer_error(req, s->fail_status, status_phrase(s->fail_status), s->err.msg);
         }

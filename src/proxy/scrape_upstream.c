@@ -1,16 +1,22 @@
 /* Towards the target: the request libcurl makes, and what its callbacks do with the answer. Inside the callbacks
  * nothing is sent, cancelled or freed: they append, count, and mark the scrape dirty; a non-zero return ends the
- * transfer, and on_done judges. */
+ * transfer, and on_done judges.
+ *
+ * A few bytes can decode to gigabytes. So decoding stops in the middle of what came when enough waits for Prometheus,
+ * or when this scrape has had its turn; what is left stays in the stash, libcurl is paused, and upstream_resume goes
+ * on. */
 #include "base/hash.h"
+#include "base/mem.h"
 #include "base/timebase.h"
+#include "proxy/family_count.h"
 #include "proxy/scrape.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <strings.h>
 
-#define HEAD_BYTES_MAX ((size_t)256 << 10)
-#define ERROR_BODY_MAX ((size_t)16384) /* of an answer with another status, read so that the connection can be kept */
+#define ERROR_BODY_MAX ((size_t)16384)   /* of an answer with another status, read so that the connection can be kept */
+#define STASH_MAX      ((size_t)1 << 20) /* libcurl holds at most two buffers of 64 KiB */
 
 static const char ACCEPT_2[] =
     "Accept: application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -31,16 +37,27 @@ static void mark_dirty(struct scrape *s)
     }
 }
 
+static void take_counter(struct scrape *s)
+{
+    struct family_count *f = s->is_probe ? NULL : proxy_table_families(s->table);
+    if (f != NULL && family_count_wants(f, s->target->job, s->target->hash)) {
+        s->families = f;
+        s->counter = job_client_counter_by_family(s->job);
+    } else {
+        s->counter = job_client_counter_get(s->job);
+    }
+}
+
 static int begin_body(struct scrape *s)
 {
     enum exposition_format format = EXPOSITION_TEXT;
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
-    s->counter = job_client_counter_get(s->job);
-    int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol),
+    take_counter(s);
+    int rc = exposition_format_parse(view_of(s->head.content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
-    if (!content_encoding_parse(view_of(s->content_encoding), &s->encoding)) {
+    if (!content_encoding_parse(view_of(s->head.content_encoding), &s->encoding)) {
         s->encoding =
             ENCODING_IDENTITY; /* as Prometheus: an encoding it does not know is ignored, the bytes are parsed */
     }
@@ -69,7 +86,46 @@ static int on_block(void *data, const char *base, size_t len, struct errctx *err
     if (!s->pass_compressed) {
         downstream_append(s, base, len);
     }
-    return 0;
+    s->turn_bytes += len;
+    bool full = s->req != NULL && s->waiting.bytes + s->sending.bytes > WAITING_MAX;
+    return s->decoder != NULL && (full || s->turn_bytes > TURN_BYTES) ? ERR_AGAIN : 0;
+}
+
+static void pause_transfer(struct scrape *s)
+{
+    s->paused = true;
+    curl_easy_pause(s->easy, CURLPAUSE_RECV);
+}
+
+/* Decodes the stash, as far as it may. ERR_AGAIN: there is more. */
+static int decode_stash(struct scrape *s)
+{
+    const char *at = s->stash.len > 0 ? s->stash.base + s->stash_at : "";
+    int rc = decoder_feed(s->decoder, at, s->stash.len - s->stash_at, on_block, s, &s->err);
+    if (rc == ERR_AGAIN) {
+        s->stash_at = s->stash.len - decoder_unused(s->decoder);
+        if (s->stash_at < s->stash.len || decoder_has_output(s->decoder)) {
+            return ERR_AGAIN;
+        }
+        rc = 0;
+    }
+    bytes_clear(&s->stash);
+    s->stash_at = 0;
+    return rc;
+}
+
+static int decode(struct scrape *s, const char *base, size_t len)
+{
+    if (!s->paused) {
+        int rc = decoder_feed(s->decoder, base, len, on_block, s, &s->err);
+        if (rc != ERR_AGAIN) {
+            return rc;
+        }
+        s->stash_at = len - decoder_unused(s->decoder); /* the decoder may step back: all of it is kept */
+        pause_transfer(s);
+    }
+    bytes_append(&s->stash, base, len);
+    return s->stash.overflow ? errctx_set(&s->err, ERR_LIMIT, "more came than was asked for") : 0;
 }
 
 static size_t on_body(char *base, size_t size, size_t count, void *data)
@@ -78,7 +134,8 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
     size_t len = size * count;
     int rc = 0;
     s->wire_bytes += len;
-    if (s->upstream_status != 200) {
+    s->turn_bytes = 0;
+    if (s->head.status != 200) {
         return s->wire_bytes > ERROR_BODY_MAX ? CURL_WRITEFUNC_ERROR : len;
     }
     if (!s->body_begun) {
@@ -88,7 +145,7 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
         downstream_append(s, base, len);
     }
     if (s->decoder != NULL) {
-        rc = decoder_feed(s->decoder, base, len, on_block, s, &s->err);
+        rc = decode(s, base, len);
     } else {
         rc = on_block(s, base, len, &s->err);
     }
@@ -96,21 +153,34 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
     if (rc != 0) {
         return CURL_WRITEFUNC_ERROR;
     }
-    if (s->req != NULL && s->waiting.bytes + s->sending.bytes > WAITING_MAX) {
-        s->paused = true;
-        curl_easy_pause(s->easy, CURLPAUSE_RECV);
+    if (!s->paused && s->req != NULL && s->waiting.bytes + s->sending.bytes > WAITING_MAX) {
+        pause_transfer(s);
     }
     return len;
 }
 
-/* ---------------------------------------------------------------- the answer's head */
-
-static void copy_header(char *to, size_t max, struct view value)
+bool upstream_resume(struct scrape *s)
 {
-    size_t n = value.len < max - 1 ? value.len : max - 1;
-    memcpy(to, value.base, n);
-    to[n] = '\0';
+    if (!s->paused || s->waiting.bytes > WAITING_LOW) {
+        return true;
+    }
+    s->turn_bytes = 0;
+    int rc = s->decoder != NULL ? decode_stash(s) : 0;
+    if (rc == ERR_AGAIN) {
+        mark_dirty(s);
+        worker_again(s->worker);
+        return true;
+    }
+    if (rc != 0) {
+        scrape_fail(s, 502, s->err.code, "%s", s->err.msg);
+        return false;
+    }
+    s->paused = false;
+    curl_loop_resume(s->worker->curl, s->easy);
+    return true;
 }
+
+/* ---------------------------------------------------------------- the answer's head */
 
 static struct view trim(struct view v)
 {
@@ -123,25 +193,6 @@ static struct view trim(struct view v)
     return v;
 }
 
-/* "HTTP/1.1 404 Not Found": begins a head; redirects and 100s have had theirs before. */
-static void take_status_line(struct scrape *s, struct view line)
-{
-    s->upstream_status = 0;
-    s->upstream_reason[0] = s->content_type[0] = s->content_encoding[0] = '\0';
-    const char *space = memchr(line.base, ' ', line.len);
-    if (space != NULL) {
-        struct view rest = trim(view_make(space, line.len - (size_t)(space - line.base)));
-        long status = 0;
-        for (size_t i = 0; i < rest.len && i < 3 && rest.base[i] >= '0' && rest.base[i] <= '9'; i++) {
-            status = status * 10 + (rest.base[i] - '0');
-        }
-        s->upstream_status = (int)status;
-        if (rest.len > 4) {
-            copy_header(s->upstream_reason, sizeof(s->upstream_reason), view_make(rest.base + 4, rest.len - 4));
-        }
-    }
-}
-
 static bool header_is(struct view name, const char *want)
 {
     return name.len == strlen(want) && strncasecmp(name.base, want, name.len) == 0;
@@ -150,22 +201,11 @@ static bool header_is(struct view name, const char *want)
 static size_t on_header(char *base, size_t size, size_t count, void *data)
 {
     struct scrape *s = data;
-    struct view line = view_make(base, size * count);
-    if (view_has_prefix(line, VIEW("HTTP/"))) {
-        take_status_line(s, line);
-        return line.len;
+    size_t len = size * count;
+    if (s->body_begun) {
+        return len; /* trailers say nothing */
     }
-    const char *colon = memchr(line.base, ':', line.len);
-    if (colon != NULL) {
-        struct view name = view_make(line.base, (size_t)(colon - line.base));
-        struct view value = trim(view_make(colon + 1, line.len - name.len - 1));
-        if (header_is(name, "content-type")) {
-            copy_header(s->content_type, sizeof(s->content_type), value);
-        } else if (header_is(name, "content-encoding")) {
-            copy_header(s->content_encoding, sizeof(s->content_encoding), value);
-        }
-    }
-    return line.len;
+    return answer_head_take(&s->head, view_make(base, len), &s->err) == 0 ? len : len + 1;
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -195,19 +235,55 @@ static void fail_by_code(struct scrape *s, CURLcode code)
     }
 }
 
+static void begin_request(struct scrape *s);
+
+/* Takes the next hop of a redirect. Prometheus' client is told not to follow: it knows only what goes through us. */
+static void follow(struct scrape *s, char *url)
+{
+    if (++s->hops >= HTTP_REDIRECTS_MAX) {
+        free(url);
+        scrape_fail(s, 502, ERR_LIMIT, "stopped after %d redirects", HTTP_REDIRECTS_MAX);
+        return;
+    }
+    free(s->redirect_url);
+    s->redirect_url = url;
+    s->head.status = 0;
+    s->wire_bytes = 0;
+    curl_loop_easy_put(s->worker->curl, s->easy);
+    s->easy = NULL;
+    begin_request(s);
+}
+
+/* True when the answer was no body to count: dealt with. */
+static bool judge_head(struct scrape *s, CURL *easy, CURLcode code)
+{
+    bool whole = code == CURLE_OK || code == CURLE_WRITE_ERROR; /* the latter: a long page about an error */
+    if (code == CURLE_OK && s->err.code == 0 && !s->head.ended) {
+        scrape_fail(s, 502, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
+        return true;
+    }
+    if (s->head.status == 200 || !whole || s->err.code != 0) {
+        return false;
+    }
+    char *next = code == CURLE_OK ? http_profile_redirect(job_client_profile(s->job), easy) : NULL;
+    if (next != NULL) {
+        follow(s, next);
+        return true;
+    }
+    bool passes = s->head.status >= 200 && s->head.status <= 599;
+    scrape_fail(s, passes ? s->head.status : 502, ERR_UNAVAILABLE, "server returned HTTP status %d %s", s->head.status,
+                s->head.reason);
+    return true;
+}
+
 static void on_done(void *data, CURL *easy, CURLcode code)
 {
     struct scrape *s = data;
-    (void)easy;
     s->transfer_running = false;
-    bool other_status =
-        s->upstream_status != 0 && s->upstream_status != 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR);
-    if (other_status) {
-        scrape_fail(s, s->upstream_status, ERR_UNAVAILABLE, "server returned HTTP status %d %s", s->upstream_status,
-                    s->upstream_reason);
+    if (judge_head(s, easy, code)) {
         return;
     }
-    if (code != CURLE_OK) {
+    if (code != CURLE_OK || s->err.code != 0) { /* an error in a callback run by a resume is not libcurl's */
         fail_by_code(s, code);
         return;
     }
@@ -283,29 +359,37 @@ static void forward_headers(struct scrape *s)
 
 static void probe_headers(struct scrape *s)
 {
-    s->headers = curl_slist_append(s->headers, job_client_major(s->job) == PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
+    s->headers = curl_slist_append(s->headers, job_client_major(s->job) >= PROMETHEUS_3 ? ACCEPT_3 : ACCEPT_2);
     add_header(s, "User-Agent: kvass/%s", PACKAGE_VERSION);
     add_header(s, "X-Prometheus-Scrape-Timeout-Seconds: %g", (double)s->target->timeout_ms / 1000);
     add_header(s, "Accept-Encoding: zstd, gzip");
 }
 
-static void set_proxy(struct scrape *s)
+/* SCRAPE_PROXY instead of the job's proxy, whose URL it is told: in the request itself, or, for https, in the one for
+ * the tunnel, never to the target. */
+static void set_proxy(struct scrape *s, const char *url)
 {
     const struct job_conf *j = job_client_conf(s->job);
     if (s->worker->conf->scrape_proxy == NULL || s->worker->conf->scrape_proxy[0] == '\0') {
         return;
     }
+    curl_slist_free_all(s->proxy_headers);
+    s->proxy_headers = NULL;
     if (j->http.proxy.url != NULL && j->http.proxy.url[0] != '\0') {
-        add_header(s, "Origin-Proxy: %s", j->http.proxy.url);
+        struct curl_slist **list = strncasecmp(url, "https:", 6) == 0 ? &s->proxy_headers : &s->headers;
+        char *line = mem_printf("Origin-Proxy: %s", j->http.proxy.url);
+        *list = curl_slist_append(*list, line);
+        free(line);
     }
     curl_easy_setopt(s->easy, CURLOPT_PROXY, s->worker->conf->scrape_proxy);
     curl_easy_setopt(s->easy, CURLOPT_NOPROXY, "");
+    curl_easy_setopt(s->easy, CURLOPT_PROXYHEADER, s->proxy_headers);
 }
 
-static void start_transfer(struct scrape *s)
+static void start_transfer(struct scrape *s, const char *url)
 {
     int64_t left_ms = s->deadline_ms - timebase_monotonic_ms();
-    set_proxy(s);
+    set_proxy(s, url);
     curl_easy_setopt(s->easy, CURLOPT_HTTPHEADER, s->headers);
     curl_easy_setopt(s->easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(s->easy, CURLOPT_HEADERDATA, s);
@@ -324,25 +408,30 @@ static void apply_and_start(void *data)
 {
     struct scrape *s = data;
     struct errctx err = ERRCTX_INIT;
-    int rc = http_profile_apply(job_client_profile(s->job), s->easy, s->target->url, &s->headers, &err);
+    const char *url = s->redirect_url != NULL ? s->redirect_url : s->target->url;
+    s->token_wanted = false;
+    int rc = http_profile_apply(job_client_profile(s->job), s->easy, url,
+                                s->redirect_url != NULL ? s->target->url : NULL, &s->headers, &err);
     if (rc == ERR_AGAIN) {
         s->phase = SCRAPE_WAITING;
+        s->token_wanted = true;
         http_profile_wait(job_client_profile(s->job), s->worker->curl, apply_and_start, s);
     } else if (rc != 0) {
         scrape_fail(s, 502, rc, "%s", err.msg);
     } else {
-        start_transfer(s);
+        start_transfer(s, url);
     }
 }
 
-void upstream_begin(struct scrape *s)
+static void begin_request(struct scrape *s)
 {
-    struct view url = view_of(s->target->url);
+    struct view url = view_of(s->redirect_url != NULL ? s->redirect_url : s->target->url);
     struct view host = view_make(url.base, strcspn(url.base, "/") + 2); /* with the scheme */
     host.len += strcspn(url.base + host.len, "/?#");
+    curl_slist_free_all(s->headers);
+    s->headers = NULL;
     s->easy = curl_loop_easy_get(s->worker->curl);
     curl_loop_keep_by(s->worker->curl, s->easy, hash_view(host));
-    curl_easy_setopt(s->easy, CURLOPT_URL, s->target->url);
     if (s->req != NULL) {
         forward_headers(s);
     } else {
@@ -351,10 +440,17 @@ void upstream_begin(struct scrape *s)
     apply_and_start(s);
 }
 
+void upstream_begin(struct scrape *s)
+{
+    bytes_init(&s->stash, STASH_MAX);
+    begin_request(s);
+}
+
 void upstream_cancel(struct scrape *s)
 {
-    if (s->phase == SCRAPE_WAITING && s->job != NULL) {
+    if (s->token_wanted) {
         http_profile_wait_cancel(job_client_profile(s->job), s);
+        s->token_wanted = false;
     }
     if (s->easy != NULL) {
         if (s->transfer_running) {
@@ -365,9 +461,15 @@ void upstream_cancel(struct scrape *s)
         s->easy = NULL;
     }
     curl_slist_free_all(s->headers);
-    s->headers = NULL;
+    curl_slist_free_all(s->proxy_headers);
+    s->headers = s->proxy_headers = NULL;
+    free(s->redirect_url);
+    s->redirect_url = NULL;
+    bytes_done(&s->stash);
     free_decoder(s);
-    if (s->counter != NULL) {
+    if (s->counter != NULL && s->families != NULL) {
+        counter_free(&s->counter);
+    } else if (s->counter != NULL) {
         job_client_counter_put(s->job, s->counter);
         s->counter = NULL;
     }

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/hashmap.h"
 #include "base/vec.h"
+#include "proxy/family_count.h"
 
 struct table_shard {
     const char *id;
@@ -15,6 +16,7 @@ struct proxy_table {
     struct promconf *conf;
     uint64_t generation;
     char *stop_reason;
+    struct family_count *families;
     VEC(struct table_shard *) shards;
 };
 
@@ -78,6 +80,17 @@ void proxy_table_set_stop_reason(struct proxy_table *t, const char *reason)
     t->stop_reason = mem_strdup(reason);
 }
 
+void proxy_table_set_families(struct proxy_table *t, struct family_count *f)
+{
+    family_count_unref(t->families);
+    t->families = f != NULL ? family_count_ref(f) : NULL;
+}
+
+struct family_count *proxy_table_families(const struct proxy_table *t)
+{
+    return t->families;
+}
+
 struct proxy_table *proxy_table_ref(struct proxy_table *t)
 {
     atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
@@ -100,6 +113,7 @@ void proxy_table_unref(struct proxy_table *t)
     }
     vec_done(&t->shards);
     promconf_unref(t->conf);
+    family_count_unref(t->families);
     free(t->stop_reason);
     free(t);
 }

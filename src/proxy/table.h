@@ -14,11 +14,15 @@ void proxy_table_add(struct proxy_table *t, const char *shard_interned, const st
 void proxy_table_set_stop_reason(struct proxy_table *t,
                                  const char *reason); /* non-empty: every scrape is refused with it */
 
+struct family_count;
+void proxy_table_set_families(struct proxy_table *t, struct family_count *f); /* referenced; NULL = none */
+
 struct proxy_table *proxy_table_ref(struct proxy_table *t);
 void proxy_table_unref(struct proxy_table *t);
 
 uint64_t proxy_table_generation(const struct proxy_table *t);
-const char *proxy_table_stop_reason(const struct proxy_table *t); /* "" = none */
+const char *proxy_table_stop_reason(const struct proxy_table *t);       /* "" = none */
+struct family_count *proxy_table_families(const struct proxy_table *t); /* borrowed; NULL = none */
 struct promconf *proxy_table_conf(const struct proxy_table *t);
 
 /* shard empty = the only local shard (NULL result when there are several). */

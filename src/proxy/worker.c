@@ -78,8 +78,29 @@ static void flush_dirty(void *data)
         struct scrape *s = w->dirty;
         w->dirty = s->next_dirty;
         s->is_dirty = false;
+        bool paused = s->paused; /* then s outlives this */
         downstream_send(s);
+        if (paused && !s->in_flight) {
+            worker_again(w);
+        }
     }
+}
+
+void worker_again(struct worker *w)
+{
+    loop_timer_start(w->again, 0, 0);
+}
+
+static void on_again(void *data)
+{
+    struct worker *w = data;
+    for (struct scrape *s = w->scrapes, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->paused && !s->in_flight && s->phase == SCRAPE_FETCHING) {
+            (void)upstream_resume(s);
+        }
+    }
+    flush_dirty(w);
 }
 
 static void on_sweep(void *data)
@@ -168,7 +189,7 @@ static int open_servers(struct worker *w, const int *listen_fds, size_t listen_c
 int worker_init(struct worker *w, const struct proxy_conf *conf, const int *listen_fds, size_t listen_count,
                 struct proxy_table *first, void (*on_records)(void *data), void *data, struct errctx *err)
 {
-    const struct curl_loop_conf curl_conf = {.max_connections = UPSTREAM_CONNECTIONS_MAX};
+    const struct curl_loop_conf curl_conf = {.max_connections = UPSTREAM_CONNECTIONS_MAX, .no_multiplex = true};
     *w = (struct worker){.conf = conf, .on_records = on_records, .on_records_data = data};
     w->table = first != NULL ? proxy_table_ref(first) : NULL;
     w->loop = loop_new();
@@ -177,6 +198,7 @@ int worker_init(struct worker *w, const struct proxy_conf *conf, const int *list
     w->ring = record_ring_new();
     curl_loop_on_flush(w->curl, flush_dirty, w);
     w->sweep = loop_timer_new(w->loop, on_sweep, w);
+    w->again = loop_timer_new(w->loop, on_again, w);
     loop_timer_start(w->sweep, SWEEP_MS, SWEEP_MS);
     return open_servers(w, listen_fds, listen_count, err);
 }
@@ -203,6 +225,7 @@ static void end_loop(struct worker *w)
         scrape_free(w->scrapes);
     }
     loop_timer_free(&w->sweep);
+    loop_timer_free(&w->again);
     loop_stop(w->loop);
 }
 

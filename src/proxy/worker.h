@@ -20,7 +20,7 @@ struct worker {
     struct job_clients *jobs;
     struct proxy_table *table; /* newest published; NULL before the first */
     struct record_ring *ring;
-    struct loop_timer *sweep;
+    struct loop_timer *sweep, *again;
     struct scrape *scrapes;            /* every one under way */
     struct scrape *dirty;              /* have something to send on after this batch of socket events */
     struct decoder *spare_decoders[2]; /* by content_encoding - 1 */
@@ -43,6 +43,9 @@ void worker_probe(struct worker *w, struct proxy_table *t, const struct target *
 /* Ends the listeners, waits for scrapes at most grace_ms, joins the thread, frees what worker_init made. */
 void worker_stop(struct worker *w, int64_t grace_ms);
 void worker_join(struct worker *w);
+
+/* On the worker's thread: paused scrapes that wait for nobody but themselves go on after what else has happened. */
+void worker_again(struct worker *w);
 
 /* On the worker's thread: a scrape ended. */
 void worker_report(struct worker *w, const struct scrape_record *r);

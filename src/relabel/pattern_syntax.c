@@ -130,7 +130,7 @@ static int scan_open(struct scan *s)
         return scan_named_group(s, 4);
     }
     if (starts(s, VIEW("(?<"))) {
-        if (s->major < PROMETHEUS_3) {
+        if (s->major < PROMETHEUS_2_53) {
             return pattern_error(s->err, "invalid or unsupported Perl syntax", VIEW("(?<"));
         }
         return scan_named_group(s, 3);

@@ -222,7 +222,7 @@ static void run_replace(const struct relabel_rules *rules, const struct rule *r,
     bool is_valid = r->is_target_fixed || relabel_is_label_name(target, rules->major);
     if (is_valid && result.len != 0) {
         labels_builder_set(b, target, result);
-    } else if (rules->major < PROMETHEUS_3) {
+    } else if (rules->major < PROMETHEUS_2_53) {
         labels_builder_delete(b, r->target_label);
     } else if (is_valid) {
         labels_builder_delete(b, target);

@@ -5,6 +5,7 @@
 
 #include "base/errctx.h"
 #include "model/labels.h"
+#include "relabel/prometheus_version.h"
 
 enum relabel_action {
     RELABEL_REPLACE,
@@ -19,9 +20,6 @@ enum relabel_action {
     RELABEL_LOWERCASE,
     RELABEL_UPPERCASE,
 };
-
-/* Which Prometheus' rules: they differ where noted in relabel.c (dot and newline, name validity, expansion). */
-enum prometheus_major { PROMETHEUS_2 = 2, PROMETHEUS_3 = 3 };
 
 /* One rule as configured. The `has_` flags tell a key that was written from its default, for validation. */
 struct relabel_spec {

@@ -110,6 +110,10 @@ static bool is_target_valid(const struct relabel_spec *s, enum prometheus_major 
     if (major >= PROMETHEUS_3) {
         return relabel_is_label_name(s->target_label, major);
     }
+    bool is_template = s->action == RELABEL_REPLACE && memchr(s->target_label.base, '$', s->target_label.len) != NULL;
+    if (major >= PROMETHEUS_2_53 && !is_template) {
+        return is_legacy_name(s->target_label);
+    }
     return s->action == RELABEL_HASHMOD ? is_legacy_name(s->target_label) : is_name_template(s->target_label);
 }
 
@@ -167,7 +171,7 @@ int relabel_spec_check(const struct relabel_spec *s, enum prometheus_major major
         rc = check_fields(s, action, err);
     }
     if (rc == 0 && s->action == RELABEL_LABELMAP &&
-        !(major >= PROMETHEUS_3 ? utf8_is_valid(s->replacement) : is_name_template(s->replacement))) {
+        !(major >= PROMETHEUS_3 ? relabel_is_label_name(s->replacement, major) : is_name_template(s->replacement))) {
         rc = errctx_set(err, ERR_INVALID, "\"%.*s\" is invalid 'replacement' for %s action", VIEW_FMT(s->replacement),
                         action);
     }

@@ -232,7 +232,8 @@ static bool take_wanted(struct local_shard *s, const struct assignment *want)
         e = entry_add(s, t);
     }
     struct target *old = e->a.target;
-    bool replaced = old->interval_ms != t->interval_ms || old->timeout_ms != t->timeout_ms;
+    bool replaced =
+        old->interval_ms != t->interval_ms || old->timeout_ms != t->timeout_ms || strcmp(old->url, t->url) != 0;
     if (old != t) {
         e->a.target = target_ref(t);
         target_unref(old);
@@ -273,7 +274,7 @@ static void local_set_assignment(struct shard *shard, const struct assignment *i
 {
     struct local_shard *s = of(shard);
     struct hashmap wanted;
-    bool publish = false;
+    bool publish = s->restored;
     if (epoch < s->epoch) {
         log_warn(&s->log, "take assignment", "err", "its epoch is older than the one already served", "action",
                  "refuse");
@@ -303,6 +304,7 @@ static void local_set_assignment(struct shard *shard, const struct assignment *i
     if (publish) {
         s->env.publish(s->env.data);
     }
+    s->restored = false;
     local_files_flush(s);
 }
 
@@ -323,7 +325,7 @@ void local_shard_restore(struct shard *shard, const struct assignment *items, co
         s->info.process_series += e->status.scraped;
     }
     local_mark_left(s, NULL);
-    s->assigned = true;
+    s->assigned = s->restored = true;
     s->generation = generation;
     s->epoch = epoch;
     update_idle(s);
@@ -426,6 +428,16 @@ void local_shard_set_url(struct shard *shard, const char *prometheus_url)
     }
 }
 
+void local_shard_refresh(struct shard *shard)
+{
+    struct local_shard *s = of(shard);
+    if (s->conf != NULL && s->assigned) {
+        local_files_all_changed(s);
+        local_files_flush(s);
+        local_calls_want_reload(s);
+    }
+}
+
 static void local_free(struct shard *shard)
 {
     struct local_shard *s = of(shard);
@@ -474,8 +486,8 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
     env_defaults(&s->env);
     s->dir = mem_strdup(dir);
     s->target_dir = mem_printf("%s/targets", dir);
-    s->config_path = mem_printf("%s/prometheus.yml", dir);
-    s->pending_path = mem_printf("%s/reload.pending", dir);
+    s->config_path = env->config_path != NULL ? mem_strdup(env->config_path) : mem_printf("%s/prometheus.yml", dir);
+    s->pending_path = env->pending_path != NULL ? mem_strdup(env->pending_path) : mem_printf("%s/reload.pending", dir);
     s->url = mem_strdup(prometheus_url);
     s->base = (struct shard){.ops = &LOCAL_OPS, .id = intern(id), .replica = intern(replica), .group = group};
     s->base.prometheus_url = s->url;

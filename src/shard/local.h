@@ -23,6 +23,8 @@ struct local_env {
     bool drop_rules, self_monitor;
     bool skip_head_series;     /* --shard.fetch-head-series=false: the sum of counted series is the head */
     gid_t gid;                 /* group of the files; (gid_t)-1 = leave it */
+    const char *config_path;   /* the generated file; NULL = <dir>/prometheus.yml. With one, dir is not ours alone */
+    const char *pending_path;  /* marks a reload that is owed; NULL = <dir>/reload.pending */
     int64_t poll_ms;           /* between two readings of the head; 0 = 10 s */
     int64_t call_timeout_ms;   /* 0 = 5 s */
     int64_t reload_timeout_ms; /* 0 = 60 s: Prometheus answers when the reload is through */
@@ -37,7 +39,8 @@ struct local_env {
 struct shard *local_shard_new(const struct local_env *env, const char *id, const char *replica, unsigned group,
                               const char *dir, const char *prometheus_url);
 
-/* One target as durable state remembers it; before the first set_config. Targets are referenced. */
+/* The assignment as durable state remembers it, LEAVING targets and proofs included; before the first set_config. They
+ * are served for a while yet, as if they had left now. Targets are referenced. The caller publishes. */
 void local_shard_restore(struct shard *s, const struct assignment *items, const struct target_status *statuses,
                          size_t count, uint64_t generation, uint64_t epoch);
 
@@ -48,8 +51,16 @@ int local_shard_prepare(struct shard *s, struct errctx *err) MUST_CHECK;
 /* A finished scrape of this shard; others than its own targets' are ignored. */
 void local_shard_record(struct shard *s, const struct scrape_record *r);
 
+struct state_shard;
+
+/* local_shard_restore from what state.h read; from may be NULL: nothing was assigned. */
+void local_shard_restore_state(struct shard *s, const struct state_shard *from, uint64_t generation, uint64_t epoch);
+
 /* Its Prometheus is reached elsewhere from now on. Setting shard->prometheus_url does the same, at the next tick. */
 void local_shard_set_url(struct shard *s, const char *prometheus_url);
+
+/* Writes the files again if they differ, and asks Prometheus to reload whether or not they did. */
+void local_shard_refresh(struct shard *s);
 
 /* What the timer does every second: retries, reloads, readings, and the end of what is leaving. For tests with a clock
  * of their own. */

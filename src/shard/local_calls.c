@@ -46,6 +46,12 @@ void local_calls_want_reload(struct local_shard *s)
     s->next_reload_ms = 0;
 }
 
+static void append_remedy(char text[256], const char *remedy)
+{
+    size_t len = strlen(text);
+    snprintf(text + len, 256 - len, "%s", remedy);
+}
+
 static void on_reload_answer(void *data, const struct http_answer *answer)
 {
     struct local_shard *s = data;
@@ -55,6 +61,7 @@ static void on_reload_answer(void *data, const struct http_answer *answer)
     if (answer->status == 200) {
         metric_add(METRIC_SHARD_RELOADS, 1, "success");
         s->reload_error[0] = '\0';
+        s->reload_error_logged = false;
         if (s->reload_seq == s->written_seq) {
             s->reload_pending = false;
             unlink(s->pending_path);
@@ -66,11 +73,16 @@ static void on_reload_answer(void *data, const struct http_answer *answer)
     }
     metric_add(METRIC_SHARD_RELOADS, 1, "failure");
     describe_failure("reload", answer, text);
+    if (answer->status == 403) {
+        append_remedy(text, "; start Prometheus with --web.enable-lifecycle");
+    }
     s->reload_backoff_ms = s->reload_backoff_ms == 0 ? RELOAD_BACKOFF_FIRST_MS : s->reload_backoff_ms * 2;
     s->reload_backoff_ms = s->reload_backoff_ms > RELOAD_BACKOFF_MAX_MS ? RELOAD_BACKOFF_MAX_MS : s->reload_backoff_ms;
     s->next_reload_ms = now_ms + s->reload_backoff_ms;
-    if (strcmp(text, s->reload_error) != 0 && s->info.health == SHARD_HEALTH_READY) {
+    s->reload_error_logged = s->reload_error_logged && strcmp(text, s->reload_error) == 0;
+    if (!s->reload_error_logged && s->info.health == SHARD_HEALTH_READY) {
         log_warn(&s->log, "reload prometheus", "err", text, "action", "try again");
+        s->reload_error_logged = true;
     }
     memcpy(s->reload_error, text, sizeof(s->reload_error));
     local_show_error(s);

@@ -42,6 +42,7 @@ struct local_shard {
 
     struct promconf *conf;
     bool assigned; /* an assignment is known: before that, an empty list would be a guess */
+    bool restored; /* from durable state, and not published yet */
     uint64_t config_generation, generation, epoch; /* desired */
     VEC(struct local_job) jobs;
     size_t retired;
@@ -56,6 +57,7 @@ struct local_shard {
     struct http_call *reload_call;
     int64_t next_reload_ms, reload_backoff_ms;
     char reload_error[256];
+    bool reload_error_logged; /* not while Prometheus is not up: that is said otherwise */
 
     struct http_call *poll_call;
     int64_t next_poll_ms;

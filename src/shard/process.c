@@ -17,6 +17,7 @@
 #include "base/timebase.h"
 #include "base/vec.h"
 #include "shard/process_shard.h"
+#include "shard/wanted.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -111,40 +112,9 @@ static void conf_copy(struct process_conf *to, const struct process_conf *from)
 /* ------------------------------------------------------------------------------------------------------ the wanted
  * number */
 
-static char *wanted_path(const struct process_provider *self)
-{
-    return mem_printf("%s/shards/wanted", self->env.conf.data_dir);
-}
-
 static void wanted_write(struct process_provider *self)
 {
-    static struct log_limit limit;
-    uint64_t suppressed = 0;
-    char text[32];
-    struct errctx err = ERRCTX_INIT;
-    char *path = wanted_path(self);
-    snprintf(text, sizeof(text), "%u\n", self->wanted);
-    self->wanted_dirty = files_write_if_changed(path, view_of(text), 0640, (gid_t)-1, NULL, &err) != 0;
-    if (self->wanted_dirty && log_limit_pass(&limit, timebase_monotonic_ms(), 60000, &suppressed)) {
-        log_warn(NULL, "remember the number of shards", "err", err.msg, "action", "try again");
-    }
-    free(path);
-}
-
-static bool wanted_read(const struct process_provider *self, unsigned *ret)
-{
-    struct bytes text;
-    char *path = wanted_path(self), *end = NULL;
-    bytes_init(&text, 64);
-    bool ok = files_read(path, &text, NULL) == 0 && text.len > 0;
-    unsigned long n = ok ? strtoul(text.base, &end, 10) : 0;
-    ok = ok && end != text.base && (*end == '\n' || *end == '\0') && n <= self->env.conf.groups_max;
-    if (ok) {
-        *ret = (unsigned)n;
-    }
-    bytes_done(&text);
-    free(path);
-    return ok;
+    self->wanted_dirty = wanted_file_write(self->env.conf.data_dir, self->wanted) != 0;
 }
 
 /* --------------------------------------------------------------------------------------------------------------- the
@@ -264,14 +234,14 @@ static void on_tick(void *data)
 /* --------------------------------------------------------------------------------------------------------- provider
  * calls */
 
-static void process_scale(struct provider *p, unsigned wanted_groups)
+static void process_scale(struct provider *p, unsigned wanted_groups, const char *reason)
 {
     struct process_provider *self = of(p);
     unsigned wanted = wanted_groups > self->env.conf.groups_max ? self->env.conf.groups_max : wanted_groups;
     if (wanted == self->wanted || self->stopping) {
         return;
     }
-    log_info(NULL, "scale shards", "from", log_num(self->wanted), "to", log_num(wanted));
+    log_info(NULL, "scale shards", "from", log_num(self->wanted), "to", log_num(wanted), "reason", reason);
     self->wanted = wanted;
     wanted_write(self);
     apply_wanted(self, timebase_monotonic_ms());
@@ -367,7 +337,7 @@ int process_provider_new(struct loop *loop, struct http_client *http, const stru
     self->env = (struct supervised_env){.loop = loop, .http = http, .on_change = on_shard_change, .data = self};
     conf_copy(&self->env.conf, conf);
     unsigned running = adopt_all(self, folder);
-    if (!wanted_read(self, &self->wanted)) {
+    if (!wanted_file_read(self->env.conf.data_dir, self->env.conf.groups_max, &self->wanted)) {
         self->wanted = running;
         self->wanted_dirty = true;
     }

@@ -18,13 +18,15 @@ struct provider_shard {
     const char *prometheus_url;
     enum shard_health health; /* as the provider can tell: STARTING, READY, UNREACHABLE */
     uint64_t capacity_series; /* 0 = the default limit */
+    const char *zone;         /* interned; NULL or "" = none */
     char error[256];          /* why it is not READY, "" otherwise */
 };
 
 struct provider_ops {
     /* Shards wanted (groups; 0..wanted-1 exist). Growing starts the next ordinals; shrinking ends the highest, which
-     * the balancer has emptied before. Idempotent; called every round. */
-    void (*scale)(struct provider *p, unsigned wanted_groups);
+     * the balancer has emptied before. Idempotent; called every round. reason: why that number, in words, for those who
+     * keep records (Kubernetes Events); never NULL. */
+    void (*scale)(struct provider *p, unsigned wanted_groups, const char *reason);
     /* What exists, sorted by (replica, group); valid until the next call. */
     const struct provider_shard *(*list)(struct provider *p, size_t *ret_count);
     /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen (pitfall
@@ -41,6 +43,7 @@ struct provider {
     const struct provider_ops *ops;
     void (*on_change)(void *data); /* something in the list changed */
     void *data;
+    bool is_fixed; /* scale does nothing: what is listed is all there is */
 };
 
 #endif

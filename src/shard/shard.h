@@ -23,6 +23,8 @@ struct shard_ops {
     /* NULL when the shard does not scrape the target or knows nothing yet. */
     const struct target_status *(*status)(const struct shard *s, const char *job, uint64_t hash);
     const struct shard_info *(*info)(const struct shard *s);
+    /* Forgets the wish: nothing goes down any more until the next set_assignment. NULL where it makes no sense. */
+    void (*drop_wish)(struct shard *s);
     void (*free)(struct shard *s);
 };
 
@@ -32,6 +34,7 @@ struct shard {
     const char *replica;        /* interned; "" when there is one */
     unsigned group;             /* ordinal */
     const char *prometheus_url; /* for the querier and the console; may change when a child moves */
+    const char *api_url;        /* of a remote one, without a trailing slash; may change when a pod moves; else NULL */
 };
 
 #endif

@@ -42,6 +42,8 @@ void state_free(struct state **handle)
     }
     free(s->shards);
     free(s->loads);
+    free(s->stop_reason);
+    free(s->config_text);
     free(s);
     *handle = NULL;
 }

@@ -1,8 +1,9 @@
-/* Durable state: what must survive a restart where no sidecar remembers it (in process, systemd and appliance mode):
- * who scrapes what, how large targets are, generation and epoch (ARCHITECTURE.md).
+/* Durable state: what must survive a restart: who scrapes what, how large targets are, generation and epoch
+ * (ARCHITECTURE.md); for a sidecar also the configuration that was pushed, or the last good one of its file.
  *
  * File: "KVASS1", two zero bytes, length and XXH64 of the rest (64 bits each, little endian), then zstd of JSON lines:
- * one object a line, the first {"version":1,...}, then shards, their targets, and loads. Replaced atomically. */
+ * one object a line, the first {"version":1,...}, then the configuration in pieces, shards, their targets, and loads.
+ * Replaced atomically. */
 #ifndef KVASS_SHARD_STATE_H
 #define KVASS_SHARD_STATE_H
 
@@ -35,6 +36,10 @@ struct state {
     int64_t saved_ms; /* realtime */
     uint64_t generation, epoch;
     unsigned wanted_groups;
+    char *stop_reason; /* malloc'd; NULL = none */
+    char *config_text; /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
+    size_t config_len;
+    uint64_t config_generation;
     struct state_shard *shards;
     size_t shard_count;
     struct state_load *loads;

@@ -3,6 +3,7 @@
  * ends it. Unknown kinds and keys are skipped. Names are interned, and therefore counted. */
 #include "base/hash.h"
 #include "base/intern.h"
+#include "base/mem.h"
 #include "model/wire.h"
 #include "shard/state.h"
 #include "shard/state_format.h"
@@ -16,6 +17,7 @@
 #define TARGETS_MAX    5000000
 #define JOBS_MAX       100000
 #define NAME_BYTES_MAX 4096
+#define CONF_BYTES_MAX ((size_t)64 << 20)
 
 struct decoder {
     struct state *state;
@@ -154,6 +156,25 @@ static int read_load(struct decoder *d, const json_t *o, struct errctx *err)
     return 0;
 }
 
+static int read_config(struct decoder *d, const json_t *o, struct errctx *err)
+{
+    const json_t *text = json_object_get(o, "text");
+    struct state *s = d->state;
+    if (!json_is_string(text)) {
+        return errctx_set(err, ERR_PARSE, "line %zu: config: expected a text", d->line);
+    }
+    size_t len = json_string_length(text);
+    if (len > CONF_BYTES_MAX - s->config_len) {
+        return errctx_set(err, ERR_LIMIT, "line %zu: config of more than %zu bytes", d->line, CONF_BYTES_MAX);
+    }
+    s->config_text = mem_realloc(s->config_text, s->config_len + len + 1);
+    memcpy(s->config_text + s->config_len, json_string_value(text), len);
+    s->config_len += len;
+    s->config_text[s->config_len] = '\0';
+    s->config_generation = get_u64(o, "generation");
+    return 0;
+}
+
 static int read_head(struct decoder *d, const json_t *o, struct errctx *err)
 {
     uint64_t version = get_u64(o, "version");
@@ -169,6 +190,9 @@ static int read_head(struct decoder *d, const json_t *o, struct errctx *err)
     d->state->generation = get_u64(o, "generation");
     d->state->epoch = get_u64(o, "epoch");
     d->state->wanted_groups = get_u32(o, "wanted_groups");
+    if (get_text(o, "stop_reason")[0] != '\0') {
+        d->state->stop_reason = mem_strdup(get_text(o, "stop_reason"));
+    }
     return 0;
 }
 
@@ -190,6 +214,8 @@ static int read_line(struct decoder *d, struct view line, struct errctx *err)
         rc = read_shard(d, o, err);
     } else if (strcmp(kind, "load") == 0) {
         rc = read_load(d, o, err);
+    } else if (strcmp(kind, "config") == 0) {
+        rc = read_config(d, o, err);
     }
     json_decref(o);
     return rc;

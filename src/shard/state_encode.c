@@ -118,6 +118,27 @@ static int put_load(struct encoder *e, const struct state_load *load, struct err
     return line_end(e, err);
 }
 
+/* In pieces, cut between characters: the writer would replace half ones. */
+static int put_config(struct encoder *e, const struct state *s, struct errctx *err)
+{
+    int rc = 0;
+    for (size_t at = 0; rc == 0 && s->config_text != NULL && (at < s->config_len || at == 0);) {
+        size_t end = s->config_len - at > STATE_PIECE_BYTES ? at + STATE_PIECE_BYTES : s->config_len;
+        while (end < s->config_len && end > at + 1 && ((unsigned char)s->config_text[end] & 0xc0) == 0x80) {
+            end--;
+        }
+        line_begin(e, "config");
+        put_u64_text(&e->w, "generation", s->config_generation);
+        json_kv_view(&e->w, "text", view_make(s->config_text + at, end - at));
+        rc = line_end(e, err);
+        if (end == at) {
+            break;
+        }
+        at = end;
+    }
+    return rc;
+}
+
 static int put_head(struct encoder *e, const struct state *s, struct errctx *err)
 {
     line_begin(e, "kvass");
@@ -126,6 +147,9 @@ static int put_head(struct encoder *e, const struct state *s, struct errctx *err
     put_u64_text(&e->w, "generation", s->generation);
     put_u64_text(&e->w, "epoch", s->epoch);
     json_kv_u64(&e->w, "wanted_groups", s->wanted_groups);
+    if (s->stop_reason != NULL && s->stop_reason[0] != '\0') {
+        json_kv_str(&e->w, "stop_reason", s->stop_reason);
+    }
     return line_end(e, err);
 }
 
@@ -145,6 +169,7 @@ int state_encode(const struct state *s, struct bytes *out, struct errctx *err)
     bytes_append(out, header, sizeof(header));
     ZSTD_CCtx_setParameter(e.zstd, ZSTD_c_compressionLevel, 3);
     int rc = put_head(&e, s, err);
+    rc = rc == 0 ? put_config(&e, s, err) : rc;
     for (size_t i = 0; rc == 0 && i < s->shard_count; i++) {
         rc = put_shard(&e, &s->shards[i], err);
     }

@@ -7,5 +7,6 @@
 #define STATE_HEADER_BYTES   24
 #define STATE_VERSION        1
 #define STATE_LINE_BYTES_MAX ((size_t)4 << 20)
+#define STATE_PIECE_BYTES    ((size_t)512 << 10) /* of the configuration; a byte takes at most six in JSON */
 
 #endif

@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct label extra = {VIEW("__meta_filepath"), VIEW("f")};
     struct view text = view_make((const char *)data, size);
-    for (enum prometheus_major major = PROMETHEUS_2; major <= PROMETHEUS_3; major++) {
+    for (enum prometheus_major major = PROMETHEUS_2; major <= PROMETHEUS_3_8; major++) {
         const struct group_list_options opts = {.file = "f", .source = "s", .extra = &extra, .major = major};
         struct group_list list = {0};
         struct errctx err = ERRCTX_INIT;

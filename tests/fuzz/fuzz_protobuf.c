@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int i = 0; i < 8; i++) {
             struct counter_conf conf = {
                 .mode = COUNT_STRICT,
-                .major = (i & 1) == 0 ? PROMETHEUS_2 : PROMETHEUS_3,
+                .major = (i & 1) == 0 ? PROMETHEUS_2 : PROMETHEUS_3_8,
                 .utf8_names = (i & 1) != 0,
                 .native_histograms = (i & 2) != 0,
                 .always_classic = (i & 4) != 0,

@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (rest.len != 0) {
         read_line(in, cut(&rest, '\x02'));
     }
-    for (enum prometheus_major major = PROMETHEUS_2; major <= PROMETHEUS_3; major++) {
+    for (enum prometheus_major major = PROMETHEUS_2; major <= PROMETHEUS_3_8; major++) {
         run(in, arena, major);
         for (size_t i = 0; i < in->spec_count; i++) {
             for (size_t k = 0; k < in->label_count; k++) {

@@ -10,14 +10,14 @@ struct way {
     bool strict;
 };
 
-static struct way ways[2][WAYS_MAX];
+static struct way ways[PROMETHEUS_3_8 - PROMETHEUS_2 + 1][WAYS_MAX];
 static size_t way_count;
 static struct labels *target;
 
 static void way_add(enum prometheus_major major, enum count_mode mode, size_t at, scan_fn *scan_with, bool by_family)
 {
     struct counter_conf conf = {
-        .mode = mode, .major = major, .utf8_names = major == PROMETHEUS_3, .by_family = by_family};
+        .mode = mode, .major = major, .utf8_names = major >= PROMETHEUS_3, .by_family = by_family};
     ways[major - PROMETHEUS_2][at] = (struct way){counter_new(&conf), mode == COUNT_STRICT};
     counter_set_scan(ways[major - PROMETHEUS_2][at].counter, scan_with);
 }
@@ -28,7 +28,7 @@ static void setup(void)
     size_t count = scan_variants(variants);
     const struct label items[] = {{VIEW("job"), VIEW("j")}, {VIEW("instance"), VIEW("i")}};
     target = labels_make(items, 2); /* every target has some */
-    for (int major = PROMETHEUS_2; major <= PROMETHEUS_3; major++) {
+    for (int major = PROMETHEUS_2; major <= PROMETHEUS_3_8; major++) {
         enum prometheus_major m = (enum prometheus_major)major;
         way_count = 0;
         way_add(m, COUNT_STRICT, way_count++, NULL, false); /* the reference */
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    const struct way *set = ways[data[0] & 1];
+    const struct way *set = ways[(data[0] & 1) * (PROMETHEUS_3_8 - PROMETHEUS_2)];
     size_t head = (data[0] & 2) != 0 ? sizeof(before) - 1 : 0, tail = (data[0] & 4) != 0 ? sizeof(after) - 1 : 0;
     uint8_t *body = mem_alloc(head + size - 1 + tail + 1);
     memcpy(body, before, head);

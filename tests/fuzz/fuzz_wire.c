@@ -1,6 +1,6 @@
 /* Any bytes as an answer or body of the API: whatever reads as a target list reads back the same after writing. */
 #include "base/invariant.h"
-#include "model/wire.h"
+#include "model/wire_push.h"
 
 #include <stdlib.h>
 
@@ -35,6 +35,19 @@ static void round_trip(const struct assignment *items, size_t count)
     bytes_done(&out);
 }
 
+static void read_push(const json_t *root)
+{
+    struct wire_push push;
+    struct view text;
+    char *reason = NULL;
+    (void)!wire_read_push(root, view_make(NULL, 0), &push, NULL);
+    (void)!wire_read_raw_config(root, &text, NULL);
+    (void)wire_count_new_jobs(root);
+    if (wire_read_stop_reason(root, &reason, NULL) == 0) {
+        free(reason);
+    }
+}
+
 static void read_all(const json_t *root)
 {
     struct errctx err = ERRCTX_INIT;
@@ -49,6 +62,7 @@ static void read_all(const json_t *root)
         (void)!wire_read_runtimeinfo(data, &info, NULL);
     }
     (void)!wire_read_runtimeinfo(root, &info, NULL);
+    read_push(root);
     (void)!wire_read_status(root, &state, &status, NULL);
     if (wire_read_old_store(root, &items, &count, &idle_ms, NULL) == 0) {
         wire_targets_free(items, count);

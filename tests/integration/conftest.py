@@ -2,7 +2,24 @@
 import os
 
 import pytest
+import versions
 from harness import Appliance, Exporter, config, write
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A version that is not there has no cases: this says so."""
+    if uses_versions:
+        for line in versions.header():
+            terminalreporter.write_line(line)
+
+
+uses_versions = []
+
+
+def pytest_generate_tests(metafunc):
+    if "version" in metafunc.fixturenames:
+        uses_versions.append(metafunc.definition.nodeid)
+        metafunc.parametrize("version", versions.VERSIONS, ids=[v.name for v in versions.VERSIONS])
 
 
 @pytest.fixture
@@ -22,6 +39,11 @@ def world(tmp_path):
                           ["--coordinator.interval=1s", *options], **more)
             self.started.append(a.stop)
             return a
+
+        def keep(self, thing):
+            """thing.stop() is called in the end."""
+            self.started.append(thing.stop)
+            return thing
 
         def configure(self, jobs, **more):
             write(os.path.join(self.directory, "prometheus.yml"), config(jobs, **more))

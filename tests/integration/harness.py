@@ -14,7 +14,7 @@ from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
 
 BUILD = os.environ["top_builddir"]
 SOURCE = os.environ.get("top_srcdir", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-KVASS = os.path.join(BUILD, "kvass")
+KVASS = os.environ.get("KVASS_TEST_BINARY", os.path.join(BUILD, "kvass"))
 PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 # Sanitizer builds and loaded machines are slower: waits, never asserts, stretch with this.
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
@@ -128,11 +128,11 @@ class Process:
 class Prometheus(Process):
     """A real Prometheus on a free port."""
 
-    def __init__(self, directory, config_path, options=()):
+    def __init__(self, directory, config_path, options=(), binary=PROMETHEUS):
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         os.makedirs(directory, exist_ok=True)
-        super().__init__([PROMETHEUS, f"--config.file={config_path}", f"--storage.tsdb.path={directory}/data",
+        super().__init__([binary, f"--config.file={config_path}", f"--storage.tsdb.path={directory}/data",
                           f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-lifecycle",
                           "--log.level=warn", *options], os.path.join(directory, "prometheus.log"))
 

@@ -26,13 +26,18 @@ BROKEN = [{"action": "replace"}, {"action": "hashmod", "target_label": "a"}, {"a
           {"regex": "(?P<é>a)", "action": "drop"}, {"target_label": "a", "unknown": 1}, {"regex": "[z-a]", "action": "drop"}]
 
 
+# labelmap of newer versions goes through the labels in no order at all, so that rules giving two labels one name have no one result there.
+INJECTIVE = [("(.*)", "x_$1"), ("__meta_(.+)", "n_$1"), ("__meta_label_(.+)", "${1}_y"), ("(a|b|c)", "l$1"), (".*", "p$0"), ("([a-d])", "${1}1"),
+             ("foo", "$1"), ("(?i)(zz|_)", "$1$1"), ("__meta_pod", "b"), ("(.+)", "é$1"), ("env", "")]
+
+
 def regex(r):
     if r.random() < 0.5:
         return r.choice(PATTERNS)
     return "".join(r.choice(ATOMS) for _ in range(r.randint(1, 4)))
 
 
-def rule(r):
+def rule(r, any_labelmap):
     action = r.choice(["replace"] * 6 + ["keep", "drop", "keepequal", "dropequal", "hashmod", "labelmap", "labelmap", "labeldrop", "labelkeep",
                                          "lowercase", "uppercase"])
     out = {}
@@ -42,6 +47,9 @@ def rule(r):
         out["regex"] = regex(r) if action == "labeldrop" else "(__.*|a|b|job|" + r.choice(NAMES) + ")"
         return out
     if action == "labelmap":
+        if not any_labelmap:
+            out["regex"], out["replacement"] = r.choice(INJECTIVE)
+            return out
         out["regex"] = regex(r)
         out["replacement"] = r.choice(["$1", "x_$1", "${1}_y", "$0", "b", "$2", "n$1n"])
         return out
@@ -84,11 +92,11 @@ def group(r):
     return {"targets": [r.choice(ADDRESSES)], "labels": labels}
 
 
-def job(r, target_count):
+def job(r, target_count, any_labelmap=True):
     """A job without its file lists: (job, groups for static_configs, groups for a file)."""
-    rules = [rule(r) for _ in range(r.randint(1, 7))]
+    rules = [rule(r, any_labelmap) for _ in range(r.randint(1, 7))]
     if r.random() < 0.15:
-        rules.insert(r.randrange(len(rules) + 1), r.choice(BROKEN))
+        rules.insert(r.randrange(len(rules) + 1), r.choice(BROKEN if any_labelmap else [b for b in BROKEN if b is None or b.get("action") != "labelmap"]))
     conf = {"job_name": "j", "relabel_configs": rules}
     if r.random() < 0.3:
         conf["params"] = {"module": [r.choice(["p", "q r"]), "second"], "x": r.choice([["1"], [], [""]])}

@@ -9,8 +9,11 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from http import server as http_server
 
+import pytest
 from harness import KVASS, Process, Prometheus, all_up, http, prometheus_value, query, scalar, static_job, wait_for, write
 
 SERIES = 2000
@@ -50,6 +53,19 @@ def test_settled_system_writes_nothing(world):
     assert {f: os.stat(f).st_mtime_ns for f in files} == before
     for f in files:
         assert os.stat(f).st_mode & 0o777 == 0o640
+
+
+def test_samples_by_metric(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses), static_job("b", addresses[:1])], interval="2s")
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("all up", 60, lambda: all_up(kvass, 3))
+    assert kvass.get("/api/v1/samples")["a"]["metricsTotal"] == {}
+    got = kvass.get("/api/v1/samples?with_metrics_detail=true")
+    for job, count in (("a", 2), ("b", 1)):  # per second: every other second a scrape
+        figures = got[job]["metricsTotal"]
+        assert len(figures) > 1 and sum(f["scraped"] for f in figures.values()) == got[job]["scrapedTotal"] == count * 50
+        assert sum(f["total"] for f in figures.values()) == got[job]["total"]
 
 
 def test_a_target_too_big_for_any_shard_is_said_and_never_scales(world):
@@ -262,6 +278,32 @@ def inherited_sockets():
             s.listen(128)
             sockets[name] = socket.socket(fileno=fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, 100))
     return sockets, [sockets[n].getsockname()[1] for n in ("api", "proxy")]
+
+
+def test_what_leaves_and_what_was_proved_survive_kill_9(world):
+    """A target that left the file is still asked for: a kvass that starts meanwhile must serve it, and must remember what it was told."""
+    exporter, addresses = world.exporter("--series=50", listeners=2)
+    targets = os.path.join(world.directory, "t.json")
+    write(targets, json.dumps([{"targets": addresses}]))
+    world.configure([{"job_name": "a", "file_sd_configs": [{"files": [targets]}]}])
+    kvass = world.appliance("--target.grace=0s").wait_ready()
+    wait_for("both up", 60, lambda: all_up(kvass, 2))
+    with open(os.path.join(kvass.store, "shards", "shard-0", "targets", "a.json")) as f:
+        [hash] = [g["labels"]["__param__hash"] for g in json.load(f) if g["targets"] == [addresses[1]]]
+    url = f"http://{addresses[1]}/metrics?_hash={hash}&_jobName=a&_scheme=http&_shard=shard-0"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": f"http://127.0.0.1:{kvass.ports[1]}"}))
+    write(targets, json.dumps([{"targets": addresses[:1]}]))
+    wait_for("one to leave", 30, lambda: kvass.shards()[0]["leaving"] == 1)
+    assert http(kvass.url + "/api/v1/status/extra_config", "POST", json.dumps({"stopScrapeReason": "a pause"}))[0] == 200
+    kvass.kill(signal.SIGKILL)
+    Process.stop(kvass)
+    again = world.appliance("--target.grace=0s", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
+    assert again.shards()[0]["leaving"] == 1
+    assert "a pause" in http(again.url + "/api/v1/status/extra_config")[1]
+    with pytest.raises(urllib.error.HTTPError, match="a pause"):
+        opener.open(url, timeout=10)
+    assert http(again.url + "/api/v1/status/extra_config", "POST", "{}")[0] == 200
+    wait_for("it to be served", 10, lambda: opener.open(url, timeout=10).status == 200)
 
 
 def test_kill_9_during_a_move_leaves_no_gap(world):

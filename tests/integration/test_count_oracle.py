@@ -1,10 +1,9 @@
-"""`kvass count` against a real Prometheus: many bodies served as many targets, three figures compared for each."""
+"""`kvass count` against a real Prometheus of each version: many bodies served as many targets, three figures compared for each."""
 import http.server
 import json
 import os
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -12,12 +11,9 @@ import time
 import urllib.parse
 import urllib.request
 
-import pytest
-
 import count_bodies
 
 LONG = os.environ.get("KVASS_LONG") == "1"
-PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS") or shutil.which("prometheus")
 KVASS = pathlib.Path(os.environ.get("top_builddir", ".")) / "kvass"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -26,11 +22,6 @@ PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFa
 OWN_WORDS = re.compile("(missing metric name|label_limit|label_name_length|sample limit|body size|label name .{1,40} is not unique).{,300}$")
 WAIT_S = 400 if LONG else 60
 INTERVAL = "25s" if LONG else "4s"
-
-
-def prometheus_major():
-    out = subprocess.run([PROMETHEUS, "--version"], capture_output=True, text=True, timeout=20)
-    return int(re.search(r"version (\d+)\.", out.stdout + out.stderr).group(1))
 
 
 class Exporter:
@@ -72,13 +63,13 @@ def free_port():
 
 
 class Prometheus:
-    def __init__(self, folder, config):
+    def __init__(self, version, folder, config):
         self.port = free_port()
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         self.log = open(folder / "prometheus.log", "wb")
         self.process = subprocess.Popen(
-            [PROMETHEUS, "--config.file=%s" % path, "--storage.tsdb.path=%s" % (folder / "data"),
+            [version.prometheus, "--config.file=%s" % path, "--storage.tsdb.path=%s" % (folder / "data"),
              "--web.listen-address=127.0.0.1:%d" % self.port], stdout=self.log, stderr=self.log)
 
     def query(self, text):
@@ -122,10 +113,10 @@ def static_job(name, address, indexes, **more):
         {"targets": [address], "labels": {"instance": str(i), "__metrics_path__": "/b/%d" % i}} for i in indexes])
 
 
-def count(folder, job, index, body, content_type, major):
+def count(version, folder, job, index, body, content_type):
     path = folder / ("body.%d" % index)
     path.write_bytes(body)
-    done = subprocess.run([KVASS, "count", "--prometheus.version=%d.x" % major, "--content-type=%s" % content_type,
+    done = subprocess.run([KVASS, "count", version.option, "--content-type=%s" % content_type,
                            "--config.file=%s" % (folder / "prometheus.yml"), "--job=" + job,
                            "--labels=" + json.dumps({"job": job, "instance": str(index)}), path],
                           capture_output=True, timeout=30)
@@ -134,12 +125,11 @@ def count(folder, job, index, body, content_type, major):
     return answer
 
 
-def compare(folder, cases, jobs=({"job_name": "count"},)):
+def compare(version, folder, cases, jobs=({"job_name": "count"},)):
     """Each case under each job (keys of a scrape_config). Returns how many comparisons were made."""
-    major = prometheus_major()
     exporter = Exporter(cases)
     config = {"scrape_configs": [static_job(j["job_name"], exporter.address, range(len(cases)), **j) for j in jobs]}
-    prometheus = Prometheus(folder, config)
+    prometheus = Prometheus(version, folder, config)
     names = [j["job_name"] for j in jobs]
     differences = []
     try:
@@ -147,7 +137,7 @@ def compare(folder, cases, jobs=({"job_name": "count"},)):
         errors = prometheus.errors()
         for i, (body, content_type) in enumerate(cases):
             for job in names:
-                ours = count(folder, job, i, body, content_type, major)
+                ours = count(version, folder, job, i, body, content_type)
                 got = (int(ours["error"] is None), ours["samples_scraped"], ours["samples_post_metric_relabeling"])
                 want, error = figures[(job, str(i))], errors[(job, str(i))]
                 if got != want:
@@ -163,17 +153,14 @@ def compare(folder, cases, jobs=({"job_name": "count"},)):
     assert differences == []
 
 
-pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus binary")
-
-
-def test_tables(tmp_path):
-    compare(tmp_path, [(b, TEXT) for b in count_bodies.TEXT_ROWS] + [(b, OPENMETRICS) for b in count_bodies.OPENMETRICS_ROWS] +
+def test_tables(tmp_path, version):
+    compare(version, tmp_path, [(b, TEXT) for b in count_bodies.TEXT_ROWS] + [(b, OPENMETRICS) for b in count_bodies.OPENMETRICS_ROWS] +
             [(b, PROTOBUF) for b in count_bodies.PROTOBUF_ROWS])
 
 
-def test_generated(tmp_path):
+def test_generated(tmp_path, version):
     text, openmetrics, protobuf = (3000, 1500, 800) if LONG else (250, 120, 60)
-    compare(tmp_path, [(b, TEXT) for b in count_bodies.generate(42, text)] +
+    compare(version, tmp_path, [(b, TEXT) for b in count_bodies.generate(42, text)] +
             [(b, OPENMETRICS) for b in count_bodies.generate(43, openmetrics, openmetrics=True)] +
             [(b, PROTOBUF) for b in count_bodies.generate_protobuf(44, protobuf)])
 
@@ -201,8 +188,8 @@ JOBS = [
 ]
 
 
-def test_relabelling(tmp_path):
+def test_relabelling(tmp_path, version):
     text, openmetrics, protobuf = (250, 60, 40) if LONG else (30, 6, 6)
-    compare(tmp_path, [(b, TEXT) for b in count_bodies.generate(45, text)] +
+    compare(version, tmp_path, [(b, TEXT) for b in count_bodies.generate(45, text)] +
             [(b, OPENMETRICS) for b in count_bodies.generate(46, openmetrics, openmetrics=True)] +
             [(b, PROTOBUF) for b in count_bodies.generate_protobuf(47, protobuf)], JOBS)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Include direction: a room includes itself and rooms to its left only. net and model stand side by side and do not know each
-# other, but for the one structure that http_conf.h names: struct label.
+# other, but for the one structure that http_conf.h names: struct label. k8s implements balancer/lock.h.
 : "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 src=$top_srcdir/src
 find "$src" -name '*.[ch]' -o -name '*.cc' -o -name '*.def' | sort | xargs grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' |
@@ -32,6 +32,8 @@ BEGIN {
     } else if (!(other in rank)) {
         bad(file, included, "there is no room " other)
     } else if (room == "net" && included == "model/labels.h") {
+        next
+    } else if (room == "k8s" && included == "balancer/lock.h") {
         next
     } else if (room != other && rank[other] >= rank[room]) {
         bad(file, included, other " is not to the left of " room)

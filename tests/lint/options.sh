@@ -3,9 +3,7 @@
 # The fields of `unread` belong to roles that are still being joined to the table; one that is read by now is named.
 : "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 : "${top_builddir:=$top_srcdir/build}"
-unread='config_output_file shard_delete_pvc shard_namespace shard_selector shard_port shard_static_file shard_capacity_file
-    shard_http_url shard_http_config_file shard_systemd_unit shard_prometheus_listen coordinator_lease_name
-    discovery_disable_keep_alive replica_mode split_max_parts'
+unread='shard_capacity_file shard_prometheus_listen split_max_parts'
 def=$top_srcdir/src/base/options.def
 gendocs=$top_builddir/docs/gendocs
 man=$top_builddir/docs/man

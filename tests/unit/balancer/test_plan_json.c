@@ -107,6 +107,7 @@ static void test_round_trip(void **unused)
         "\"per_target_overhead\":8,\"moves_per_round\":3,\"min\":1,\"max\":9,\"move_scrapes\":2,"
         "\"failover_grace_ms\":1,"
         "\"max_idle_ms\":2,\"move_cool_down_ms\":3,\"failover_per_round\":4,\"even_out_threshold\":1.25,"
+        "\"zone_imbalance\":0.25,"
         "\"relieve\":false},"
         "\"desired_groups\":2,\"complete\":false,\"groups\":[{\"id\":0,\"health\":\"ready\",\"capacity\":1,"
         "\"capacity_scraped\":2,"

@@ -313,7 +313,8 @@ static void test_errors_change_nothing(void **state)
     static const char *const BAD[][2] = {
         {JOB_B
          "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  hetzner_sd_configs:\n  - role: robot\n",
-         "job 'c': hetzner_sd_configs: this version does not run it; expected static_configs or file_sd_configs"},
+         "job 'c': hetzner_sd_configs: this version does not run it; expected one of static_configs, "
+         "file_sd_configs, "},
         {JOB_B "  eureka_sd_configs:\n  - server: http://three\n- job_name: c\n  eureka_sd_configs:\n  - "
                "refresh_interval: 3s\n",
          "no server"},

@@ -97,7 +97,7 @@ static const struct yaml_node *yaml(const char *text)
 
 static int begin(const struct mechanism *m, const char *conf, struct errctx *err)
 {
-    const struct discovery_env env = {loop, NULL, folder, "j", PROMETHEUS_2};
+    const struct discovery_env env = {.loop = loop, .base_dir = folder, .job = "j", .major = PROMETHEUS_2};
     return m->start(&env, "conf.yml", yaml(conf), &SINK, &discoverer, err);
 }
 

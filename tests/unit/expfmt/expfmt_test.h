@@ -116,10 +116,10 @@ struct golden {
 static inline void check_golden(const struct golden *rows, size_t count, enum exposition_format format)
 {
     struct labels *target = test_target();
-    for (int major = PROMETHEUS_2; major <= PROMETHEUS_3; major++) {
+    for (int major = PROMETHEUS_2; major <= PROMETHEUS_3_8; major += PROMETHEUS_3_8 - PROMETHEUS_2) {
         struct counter_conf conf = {.mode = COUNT_STRICT,
                                     .major = (enum prometheus_major)major,
-                                    .utf8_names = major == PROMETHEUS_3,
+                                    .utf8_names = major >= PROMETHEUS_3,
                                     .native_histograms = true};
         struct counter *c = counter_new(&conf);
         conf.mode = COUNT_FAST;

@@ -30,7 +30,7 @@ static void test_content_types(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        for (int major = PROMETHEUS_2; major <= PROMETHEUS_3; major++) {
+        for (int major = PROMETHEUS_2; major <= PROMETHEUS_3_8; major += PROMETHEUS_3_8 - PROMETHEUS_2) {
             enum exposition_format got = EXPOSITION_TEXT;
             struct errctx err = ERRCTX_INIT;
             int want = major == PROMETHEUS_2 ? rows[i].format2 : rows[i].format3;

@@ -87,7 +87,7 @@ static void expect(const struct setup *s, struct view body, int code, uint64_t s
 {
     struct counter_conf conf = {.mode = COUNT_STRICT,
                                 .major = (enum prometheus_major)s->major,
-                                .utf8_names = s->major == 3,
+                                .utf8_names = s->major >= PROMETHEUS_3,
                                 .native_histograms = s->native_histograms,
                                 .always_classic = s->always_classic,
                                 .line_bytes_max = s->line_bytes_max};
@@ -103,8 +103,8 @@ static void expect(const struct setup *s, struct view body, int code, uint64_t s
 
 static void expect_both(struct view body, int code, uint64_t scraped, uint64_t series)
 {
-    expect(&(struct setup){.major = 2, .native_histograms = true}, body, code, scraped, series);
-    expect(&(struct setup){.major = 3, .native_histograms = true}, body, code, scraped, series);
+    expect(&(struct setup){.major = PROMETHEUS_2, .native_histograms = true}, body, code, scraped, series);
+    expect(&(struct setup){.major = PROMETHEUS_3_8, .native_histograms = true}, body, code, scraped, series);
 }
 
 static void test_samples(void **state)
@@ -132,10 +132,10 @@ static void test_native(void **state)
     struct view mixed = family("h", HISTOGRAM, metric(join(native(2), put(7, bucket(1)))));
     (void)state;
     expect_both(one, 0, 1, 1);
-    expect(&(struct setup){.major = 2}, one, ERR_INVALID, 1, 0); /* feature off: the storage refuses it */
-    expect(&(struct setup){.major = 3}, one, 0, 3, 3);           /* off: as a classic one */
+    expect(&(struct setup){.major = PROMETHEUS_2}, one, ERR_INVALID, 1, 0); /* feature off: the storage refuses it */
+    expect(&(struct setup){.major = PROMETHEUS_3_8}, one, 0, 3, 3);           /* off: as a classic one */
     expect_both(mixed, 0, 1, 1);
-    expect(&(struct setup){.major = 3, .native_histograms = true, .always_classic = true}, mixed, 0, 5, 5);
+    expect(&(struct setup){.major = PROMETHEUS_3_8, .native_histograms = true, .always_classic = true}, mixed, 0, 5, 5);
     expect_both(family("h", HISTOGRAM, metric(native(3))), ERR_INVALID, 1, 0); /* spans and buckets disagree */
 }
 
@@ -147,15 +147,15 @@ static void test_refused(void **state)
     expect_both(join(good, family("", GAUGE, metric(VIEW("")))), ERR_PARSE, 1, 1);
     expect_both(join(good, family("c", 9, metric(VIEW("")))), ERR_PARSE, 1, 1);
     expect_both(join(good, family("c", COUNTER, join(counter_metric("1"), counter_metric("\xff")))), ERR_PARSE, 2, 2);
-    expect(&(struct setup){.major = 2}, join(good, family("a.b", COUNTER, counter_metric("1"))), ERR_PARSE, 1, 1);
-    expect(&(struct setup){.major = 3}, join(good, family("a.b", COUNTER, counter_metric("1"))), 0, 2, 2);
+    expect(&(struct setup){.major = PROMETHEUS_2}, join(good, family("a.b", COUNTER, counter_metric("1"))), ERR_PARSE, 1, 1);
+    expect(&(struct setup){.major = PROMETHEUS_3_8}, join(good, family("a.b", COUNTER, counter_metric("1"))), 0, 2, 2);
     expect_both(join(good, VIEW("\x80\x80\x80\x80\x80\x01")), ERR_PARSE, 1, 1);
     expect_both(join(good, VIEW("\x80")), ERR_PARSE, 1, 1);
     /* a wrong wire type: of the family both versions drop everything, of a metric 3.x keeps what came before */
     struct view second = metric(put(3, put_varint(1, 5)));
-    expect(&(struct setup){.major = 2}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
+    expect(&(struct setup){.major = PROMETHEUS_2}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
            1, 1);
-    expect(&(struct setup){.major = 3}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
+    expect(&(struct setup){.major = PROMETHEUS_3_8}, join(good, family("d", COUNTER, join(counter_metric("1"), second))), ERR_PARSE,
            2, 2);
     struct view late = join(counter_metric("1"), put_varint(1, 5));
     expect_both(join(good, family("d", COUNTER, late)), ERR_PARSE, 1, 1);
@@ -168,7 +168,7 @@ static void test_truncation(void **state)
     (void)state;
     for (size_t len = good.len + 1; len < body.len; len++) {
         expect_both(view_make(body.base, len), ERR_PARSE, 1, 1);
-        expect(&(struct setup){.major = 3, .line_bytes_max = 24}, view_make(body.base, len), ERR_PARSE, 1, 1);
+        expect(&(struct setup){.major = PROMETHEUS_3_8, .line_bytes_max = 24}, view_make(body.base, len), ERR_PARSE, 1, 1);
     }
 }
 
@@ -181,7 +181,7 @@ static void test_large_family(void **state)
         metrics = join(metrics, counter_metric("1"));
     }
     struct view large = family("c", COUNTER, metrics), good = family("d", COUNTER, counter_metric("1"));
-    const struct setup small2 = {.major = 2, .line_bytes_max = 64}, small3 = {.major = 3, .line_bytes_max = 64};
+    const struct setup small2 = {.major = PROMETHEUS_2, .line_bytes_max = 64}, small3 = {.major = PROMETHEUS_3_8, .line_bytes_max = 64};
     expect(&small2, join(join(good, large), good), 0, 22, 22);
     expect(&small3, join(join(good, large), good), 0, 22, 22);
     expect(&small2, join(good, family("c", COUNTER, join(metrics, metric(put_varint(1, 5))))), ERR_PARSE, 1, 1);

@@ -55,7 +55,7 @@ static const struct golden ROWS[] = {
     {BODY("a{__name__=\"\"} 1\n"), BOTH(REFUSED(0))},
     {BODY("a{x=\"1\",x=\"2\"} 1\n"), BOTH(REFUSED(0))},
     {BODY("a{x=\"1\",x=\"\"} 1\n"), BOTH(OK(1))},
-    {BODY("a{job=\"1\",job=\"2\"} 1\n"), BOTH(OK(1))},
+    {BODY("a{job=\"1\",job=\"2\"} 1\n"), OK(1), {ERR_INVALID, 1, 0, "label name \"job\" is not unique: invalid sample"}},
     {BODY("# TYPE a foo\n"), BOTH(BROKEN(0))},
     {BODY("# TYPE a unknown\n"), BOTH(BROKEN(0))},
     {BODY("# TYPE a\n"), BOTH(BROKEN(0))},

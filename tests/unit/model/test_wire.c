@@ -329,6 +329,7 @@ static void test_runtimeinfo(void **state)
                             .generation = 3,
                             .epoch = 4,
                             .config_generation = 5,
+                            .has_generation = true,
                             .config_hash = "abc",
                             .error = "replaying"};
     struct shard_info got;
@@ -345,6 +346,7 @@ static void test_runtimeinfo(void **state)
     assert_int_equal(wire_read_runtimeinfo(root, &got, NULL), 0);
     assert_int_equal(got.health, SHARD_HEALTH_READY);
     assert_int_equal(got.idle_since_ms, 0);
+    assert_false(got.has_generation);
     json_decref(root);
     root = parse("{\"ConfigHash\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");
     assert_int_equal(wire_read_runtimeinfo(root, &got, NULL), ERR_LIMIT);

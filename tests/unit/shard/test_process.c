@@ -222,7 +222,7 @@ static void test_start_crash_scale_stop(void **unused)
     provider_start();
     assert_int_equal(w.p->ops->desired(w.p), 0);
     assert_true(w.p->ops->is_known(w.p));
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(is_ready(0));
     snprintf(url, sizeof(url), "http://127.0.0.1:%u", w.port);
     assert_string_equal(listed(0)->prometheus_url, url);
@@ -235,10 +235,10 @@ static void test_start_crash_scale_stop(void **unused)
     assert_int_equal(listed(0)->health, SHARD_HEALTH_STARTING);
     run_until(is_ready(0));
     assert_int_not_equal(process_provider_pid(w.p, 0), pid);
-    w.p->ops->scale(w.p, 2);
+    w.p->ops->scale(w.p, 2, "test");
     run_until(is_ready(1));
     int second = process_provider_pid(w.p, 1);
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     assert_null(listed(1)); /* what is being ended is no shard any more */
     run_until(process_provider_pid(w.p, 1) == 0);
     assert_false(is_alive(second));
@@ -333,7 +333,7 @@ static void test_port_taken(void **unused)
     int fd = take_port(w.port);
     assert_true(fd >= 0);
     provider_start();
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "is in use by another program"));
     assert_int_equal(listed(0)->health, SHARD_HEALTH_STARTING);
     assert_int_equal(process_provider_pid(w.p, 0), 0);
@@ -347,7 +347,7 @@ static void test_a_configuration_that_is_refused(void **unused)
     static const char *const args[] = {"--no-such-flag", NULL};
     w.conf.extra_args = args;
     provider_start();
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "exited with status"));
     assert_true(error_has(0, "no-such-flag")); /* its own words */
 }
@@ -361,11 +361,11 @@ static void test_back_off_and_the_reason(void **unused)
     snprintf(body, sizeof(body), "echo start >>%s/starts\necho 'ts=1 level=error err=\"boom: no luck\"' >&2\nexit 3", w.folder);
     use_script(body);
     provider_start();
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "exited with status 3: err=\"boom: no luck\""));
     run_until(count_lines("starts") >= 4);
     assert_int_equal(listed(0)->health, SHARD_HEALTH_STARTING);
-    w.p->ops->scale(w.p, 0);
+    w.p->ops->scale(w.p, 0, "test");
     run_until(process_provider_pid(w.p, 0) == 0);
     assert_null(listed(0));
 }
@@ -381,7 +381,7 @@ static void test_a_binary_that_vanishes(void **unused)
     use_script("exec sleep 100");
     provider_start();
     assert_int_equal(unlink(w.conf.binary), 0);
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "no such executable file"));
     use_script("exec sleep 100");
     run_until(process_provider_pid(w.p, 0) != 0);
@@ -394,7 +394,7 @@ static void test_a_folder_that_cannot_be_used(void **unused)
     provider_start();
     char *path = mem_printf("%s/shards/shard-0", w.folder);
     assert_int_equal(files_write_atomic(path, VIEW("in the way"), 0600, (gid_t)-1, NULL), 0);
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "/shards/shard-0): File exists"));
     assert_int_equal(process_provider_pid(w.p, 0), 0);
     assert_int_equal(unlink(path), 0);
@@ -408,14 +408,14 @@ static void test_sigkill_after_the_grace(void **unused)
     use_script("trap '' TERM\necho up >>\"${0%/fake}/ups\"\nwhile :; do sleep 1; done");
     w.conf.stop_grace_ms = 300;
     provider_start();
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(count_lines("ups") == 1);
     int pid = process_provider_pid(w.p, 0);
-    w.p->ops->scale(w.p, 0);
+    w.p->ops->scale(w.p, 0, "test");
     run_until(process_provider_pid(w.p, 0) == 0);
     assert_false(is_alive(pid));
     /* wanted again while it was ending or after: it starts again */
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(count_lines("ups") == 2);
 }
 
@@ -425,10 +425,10 @@ static void test_delete_only_when_asked(void **unused)
     use_script("exec sleep 100");
     w.conf.delete_data = true;
     provider_start();
-    w.p->ops->scale(w.p, 2);
+    w.p->ops->scale(w.p, 2, "test");
     run_until(process_provider_pid(w.p, 1) != 0);
     assert_true(exists("shards/shard-1/data"));
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(process_provider_pid(w.p, 1) == 0 && !exists("shards/shard-1"));
     assert_true(exists("shards/shard-0/data"));
     provider_end(true); /* an end is no shrinking */
@@ -441,7 +441,7 @@ static void test_waits_for_its_configuration(void **unused)
     use_script("exec sleep 100");
     w.refusals = 2;
     provider_start();
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     run_until(error_has(0, "waits for its configuration"));
     run_until(process_provider_pid(w.p, 0) != 0);
     assert_int_equal(w.prepared, 3);
@@ -452,9 +452,9 @@ static void test_the_wanted_number(void **unused)
     (void)unused;
     use_script("exec sleep 100");
     provider_start();
-    w.p->ops->scale(w.p, 1000); /* bounded by groups_max */
+    w.p->ops->scale(w.p, 1000, "test"); /* bounded by groups_max */
     assert_int_equal(w.p->ops->desired(w.p), 3);
-    w.p->ops->scale(w.p, 2);
+    w.p->ops->scale(w.p, 2, "test");
     run_until(process_provider_pid(w.p, 0) != 0 && process_provider_pid(w.p, 1) != 0);
     int pids[] = {process_provider_pid(w.p, 0), process_provider_pid(w.p, 1)};
     provider_end(false);
@@ -573,7 +573,7 @@ static int supervise(const char *folder, const char *port)
     if (process_provider_new(w.loop, w.http, &w.conf, &w.p, NULL) != 0) {
         return 1;
     }
-    w.p->ops->scale(w.p, 1);
+    w.p->ops->scale(w.p, 1, "test");
     loop_run(w.loop);
     return 0;
 }

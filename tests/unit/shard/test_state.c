@@ -55,6 +55,14 @@ static struct state *make_state(void)
     s->generation = UINT64_MAX;
     s->epoch = UINT64_C(1) << 63;
     s->wanted_groups = 7;
+    s->stop_reason = mem_strdup("maintenance \"tonight\"");
+    s->config_generation = UINT64_MAX - 7;
+    s->config_len = ((size_t)512 << 10) * 2 + 3; /* three pieces, cut in the middle of two-byte characters */
+    s->config_text = mem_calloc(1, s->config_len + 1);
+    s->config_text[0] = '#';
+    for (size_t i = 1; i + 1 < s->config_len; i += 2) {
+        memcpy(s->config_text + i, "\xc3\xa9", 2);
+    }
     struct target_status status = {.health = TARGET_HEALTH_UP, .last_scrape_ms = 5, .series = 10, .scraped = 12,
                                    .history = {11, 9, 10}, .history_len = 3, .scrapes = 4, .good_scrapes = 3};
     state_add_shard(s, "shard-0");
@@ -97,6 +105,12 @@ static void assert_same(const struct state *a, const struct state *b)
 {
     assert_true(a->generation == b->generation && a->epoch == b->epoch && a->saved_ms == b->saved_ms);
     assert_int_equal(a->wanted_groups, b->wanted_groups);
+    assert_string_equal(a->stop_reason != NULL ? a->stop_reason : "", b->stop_reason != NULL ? b->stop_reason : "");
+    assert_true(a->config_generation == b->config_generation && a->config_len == b->config_len);
+    assert_true((a->config_text == NULL) == (b->config_text == NULL));
+    if (a->config_text != NULL) {
+        assert_memory_equal(a->config_text, b->config_text, a->config_len + 1);
+    }
     assert_int_equal(a->shard_count, b->shard_count);
     assert_int_equal(a->load_count, b->load_count);
     for (size_t i = 0; i < a->shard_count; i++) {

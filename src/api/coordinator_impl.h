@@ -1,0 +1,64 @@
+/* The coordinator's inside, shared by coordinator*.c. All of it belongs to the control thread. */
+#ifndef KVASS_API_COORDINATOR_IMPL_H
+#define KVASS_API_COORDINATOR_IMPL_H
+
+#include "api/coordinator.h"
+#include "api/daemon.h"
+#include "api/server.h"
+#include "discovery/discovery.h"
+#include "shard/provider.h"
+#include "shard/remote.h"
+
+struct coordinator {
+    struct daemon d;
+    const struct options *o;
+    struct promconf *conf;
+    struct discovery *discovery;
+    struct provider *provider;
+    struct lock *lock;
+    struct remote_lanes *lanes;
+    struct http_profile *profile; /* of calls to shards and to the shard service; NULL = plain */
+    struct reconcile *reconcile;
+    struct policy policy;
+    struct proxy_table *table; /* for probes: jobs and their clients, no targets */
+    struct api_server *api;
+    struct api_view *view; /* newest; rebuilt when older than VIEW_AGE_MS */
+    uint64_t table_generation, stored_epoch;
+    char *stop_reason, *last_reload_error, *last_reload_diff;
+    char *epoch_path; /* NULL: nothing is kept */
+    struct stat config_stat;
+    enum prometheus_major major; /* whose rules to follow */
+    /* The shard that this very process has, where it has one (an appliance in a pod); NULL: all are remote. */
+    const char *own_id; /* interned */
+    struct shard *(*make_own)(void *data, const struct provider_shard *ps);
+    void (*stop_own)(void *data, const char *reason);
+    void *own_data;
+    void (*on_ended)(void *data);
+    void *ended_data;
+};
+
+/* Its life in steps, for whoever has another role in the same process: init, attach to the host's daemon, start,
+ * begin_end, stop (also after a start that failed). */
+void coordinator_init(struct coordinator *c, const struct options *o);
+void coordinator_attach(struct coordinator *c, const struct daemon *host);
+int coordinator_start(struct coordinator *c, struct errctx *err) MUST_CHECK;
+void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), void *data); /* on_done: from the loop */
+void coordinator_stop(struct coordinator *c);
+void coordinator_tell_status(void *data);
+
+void coordinator_drop_view(struct coordinator *c);
+void coordinator_set_stop_reason(void *data, const char *reason);
+
+/* coordinator_provider.c: the one place where --shard.type chooses what lists and scales the shards, and what lock
+ * gates acting (c->provider, c->lock). */
+int coordinator_choose_provider(struct coordinator *c, struct errctx *err) MUST_CHECK;
+
+/* coordinator_config.c */
+int coordinator_reload(void *data, struct errctx *err); /* all or nothing */
+void coordinator_watch_config(void *data);
+
+/* coordinator_state.c: the epoch, where there is a store */
+int coordinator_load_epoch(struct coordinator *c, struct errctx *err) MUST_CHECK;
+void coordinator_save_epoch(void *data, uint64_t epoch);
+
+#endif

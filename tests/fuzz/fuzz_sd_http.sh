@@ -1,0 +1,1 @@
+exec "$top_builddir/tests/fuzz/fuzz_sd_http" "$top_srcdir/tests/fuzz/seeds/sd_http"
