@@ -26,7 +26,8 @@ struct k8s_event {
 };
 
 /* schema: what of the object is looked at. ERR_PARSE: no JSON object with type and object. */
-int k8s_event_read(struct view text, const struct k8s_schema *schema, struct k8s_event *ret, struct errctx *err) MUST_CHECK;
+int k8s_event_read(struct view text, const struct k8s_schema *schema, struct k8s_event *ret,
+                   struct errctx *err) MUST_CHECK;
 void k8s_event_done(struct k8s_event *e);
 const char *k8s_event_name(enum k8s_event_type type);
 
