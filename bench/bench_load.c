@@ -1,8 +1,9 @@
 /* A load generator for proxies: GET requests on kept connections, one in flight on each, as Prometheus sends them. Closed loop,
  * or at a fixed rate; then a late answer counts from when its request was due, so that a stall is not hidden. Prints one line of
- * JSON. Bodies are cut to the bone (MSG_TRUNC: the kernel throws them away), so that the generator is never what is measured.
+ * JSON. What is under way when the time is up is waited for and counted, so that the proxy's CPU time belongs to whole answers.
+ * Bodies are cut to the bone (MSG_TRUNC: the kernel throws them away), so that the generator is never what is measured.
  *
- *     bench_load --port=N --target=TEXT [--host=H] [--connections=8] [--seconds=1] [--warm=0.2] [--rate=0] [--accept-encoding=identity]
+ *     bench_load --port=N --target=TEXT [--host=H] [--connections=8] [--seconds=1] [--rate=0] [--accept-encoding=identity]
  *
  * TEXT is the request target: a path, or an absolute URL for a forward proxy. */
 #include "base/mem.h"
@@ -25,7 +26,7 @@
 
 struct settings {
     int port, connections;
-    double seconds, warm, rate;
+    double seconds, rate;
     const char *target, *host, *accept_encoding;
 };
 
@@ -48,7 +49,8 @@ struct load {
     size_t request_len;
     struct conn *conns;
     int epoll_fd;
-    int64_t begin_us, measure_us, end_us;
+    int64_t begin_us, end_us, last_us; /* the last answer */
+    int busy;
     uint32_t *latencies;
     size_t count;
     uint64_t bytes;
@@ -63,6 +65,7 @@ static void die(const char *what)
 static void send_request(struct load *l, struct conn *c)
 {
     c->busy = true;
+    l->busy++;
     c->kind = BODY_HEAD;
     c->have = 0;
     if (send(c->fd, l->request, l->request_len, MSG_NOSIGNAL) != (ssize_t)l->request_len) {
@@ -81,9 +84,11 @@ static int64_t next_due(const struct load *l, const struct conn *c, int64_t now_
 static void answer_ended(struct load *l, struct conn *c)
 {
     int64_t now_us = timebase_monotonic_us();
-    if (now_us >= l->measure_us && now_us < l->end_us && l->count < LATENCIES_MAX) {
+    if (l->count < LATENCIES_MAX) {
         l->latencies[l->count++] = (uint32_t)(now_us - c->due_us);
     }
+    l->last_us = now_us;
+    l->busy--;
     c->busy = false;
     c->turn++;
     c->due_us = next_due(l, c, now_us);
@@ -209,8 +214,8 @@ static void open_connections(struct load *l)
 /* Sends what is due; microseconds until the next is. */
 static int64_t send_due(struct load *l, int64_t now_us)
 {
-    int64_t wait_us = l->end_us - now_us > 100000 ? 100000 : l->end_us - now_us;
-    for (int i = 0; i < l->set.connections; i++) {
+    int64_t wait_us = 100000;
+    for (int i = 0; i < l->set.connections && now_us < l->end_us; i++) {
         struct conn *c = &l->conns[i];
         if (!c->busy && c->due_us <= now_us) {
             send_request(l, c);
@@ -224,12 +229,11 @@ static int64_t send_due(struct load *l, int64_t now_us)
 static void run(struct load *l)
 {
     l->begin_us = timebase_monotonic_us();
-    l->measure_us = l->begin_us + (int64_t)(l->set.warm * 1e6);
-    l->end_us = l->measure_us + (int64_t)(l->set.seconds * 1e6);
+    l->end_us = l->begin_us + (int64_t)(l->set.seconds * 1e6);
     for (int i = 0; i < l->set.connections; i++) {
         l->conns[i].due_us = next_due(l, &l->conns[i], l->begin_us);
     }
-    for (int64_t now_us; (now_us = timebase_monotonic_us()) < l->end_us;) {
+    for (int64_t now_us; (now_us = timebase_monotonic_us()) < l->end_us || l->busy > 0;) {
         struct epoll_event events[EVENT_BATCH];
         int64_t wait_us = send_due(l, now_us);
         struct timespec wait = {.tv_nsec = wait_us * 1000};
@@ -254,7 +258,7 @@ static void print_result(struct load *l)
     }
     qsort(l->latencies, l->count, sizeof(l->latencies[0]), compare);
     printf("{\"requests\":%zu,\"rps\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"bytes\":%llu}\n", l->count,
-           (double)l->count / l->set.seconds, l->latencies[l->count / 2], l->latencies[l->count * 99 / 100],
+           (double)l->count * 1e6 / (double)(l->last_us - l->begin_us), l->latencies[l->count / 2], l->latencies[l->count * 99 / 100],
            l->latencies[l->count - 1], (unsigned long long)l->bytes);
 }
 
@@ -262,9 +266,9 @@ static struct settings read_settings(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
         {"port", 1, NULL, 'p'}, {"target", 1, NULL, 't'}, {"host", 1, NULL, 'h'}, {"connections", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'}, {"warm", 1, NULL, 'w'}, {"rate", 1, NULL, 'r'}, {"accept-encoding", 1, NULL, 'e'},
+        {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'}, {"accept-encoding", 1, NULL, 'e'},
         {NULL, 0, NULL, 0}};
-    struct settings s = {.connections = 8, .seconds = 1, .warm = 0.2, .host = "bench", .accept_encoding = "identity"};
+    struct settings s = {.connections = 8, .seconds = 1, .host = "bench", .accept_encoding = "identity"};
     for (int opt; (opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
         switch (opt) {
         case 'p':
@@ -281,9 +285,6 @@ static struct settings read_settings(int argc, char **argv)
             break;
         case 's':
             s.seconds = strtod(optarg, NULL);
-            break;
-        case 'w':
-            s.warm = strtod(optarg, NULL);
             break;
         case 'r':
             s.rate = strtod(optarg, NULL);

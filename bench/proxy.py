@@ -26,7 +26,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SIZES = {"5k": 5000, "100k": 100000, "1m": 1000000, "10m": 10000000}
-PEERS = ["nginx-forward", "nginx-reverse", "haproxy", "h2o"]
+PEERS = ["nginx-forward", "nginx-reverse", "nginx-tuned", "haproxy", "h2o"]
 # name: options of the appliance
 KVASS = {
     "kvass-strict": ["--scrape.count=strict", "--scrape.pass-compressed"],
@@ -74,10 +74,11 @@ http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000
 def nginx_config(directory, name, port, upstream):
     forward = name == "nginx-forward"
     target = "http://$http_host$request_uri" if forward else "http://up"
+    buffers = "proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k;" if name == "nginx-tuned" else ""
     return f"""worker_processes 1; pid {directory}/{name}.pid; error_log {directory}/{name}.log error;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s; proxy_max_temp_file_size 0;
-  proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k;
+  {buffers}
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 1000000000; }}
   server {{ listen 127.0.0.1:{port};
     location / {{ proxy_pass {target}; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -209,7 +210,7 @@ class Bench:
         pids = pids + [c for p in pids if not name.startswith("kvass") for c in children(p)]
         before = cpu_seconds(pids)
         out = subprocess.run(pin(0, [f"{self.options.build}/bench/bench_load", f"--port={port}", f"--target={target(size)}",
-                                     f"--host=127.0.0.1:{self.upstream}", f"--connections={connections}", "--warm=0",
+                                     f"--host=127.0.0.1:{self.upstream}", f"--connections={connections}",
                                      f"--seconds={self.options.seconds}", f"--rate={rate}", f"--accept-encoding={encoding}"]),
                              check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out)

@@ -136,7 +136,7 @@ step_build() {
     inside "$b" apt-get install -y -q --no-install-recommends build-essential fakeroot lintian >"$work/apt.log"
     sources "$b/build/one"
     sources "$b/srv/a/longer/place"
-    sources "$b/build/next" 1.0.1-1
+    sources "$b/build/next" 1.0.0-2
     inside "$b" sh -c 'cd /build/one/kvass-1.0.0 && apt-get build-dep -y -q --no-install-recommends ./' >>"$work/apt.log"
     build_one "$b" /build/one ""
     grep -qE '^# PASS: +[1-9]' "$work/build.log" || fail "the build ran no unit test"
@@ -149,7 +149,7 @@ step_build() {
     ok "reproducible: another folder, time zone, locale, umask and user give the same packages"
     build_one "$b" /build/next nocheck
     mkdir -p "$work/debs"
-    cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.1-1_"$arch".deb "$work/debs/"
+    cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.0-2_"$arch".deb "$work/debs/"
 }
 step_lintian() {
     say "lintian"
@@ -244,12 +244,12 @@ step_booted() {
     boot "$r"
     booted dpkg -i /root/kvass_1.0.0-1_"$arch".deb >"$work/dpkg.log" 2>&1 || fail "install"
     run_units_test
-    booted python3 /root/tests/upgrade /root/kvass_1.0.1-1_"$arch".deb >"$work/upgrade.log" 2>&1 || {
+    booted python3 /root/tests/upgrade /root/kvass_1.0.0-2_"$arch".deb >"$work/upgrade.log" 2>&1 || {
         tail -n 20 "$work/upgrade.log"
         fail "the upgrade"
     }
     ok "upgraded under load: $(grep -c '^ok' "$work/upgrade.log") checks"
-    [ "$(booted dpkg-query -W -f '${Version}' kvass)" = 1.0.1-1 ] || fail "version"
+    [ "$(booted dpkg-query -W -f '${Version}' kvass)" = 1.0.0-2 ] || fail "version"
     booted dpkg --remove kvass >/dev/null 2>&1 || fail "remove"
     ! booted pgrep -u kvass >/dev/null || fail "something of kvass runs after removal"
     booted systemctl is-active kvass.socket | grep -q active && booted systemctl is-active --quiet kvass.socket && fail "the socket is still open"
@@ -261,6 +261,18 @@ step_booted() {
     has_not etc/kvass
     booted systemctl list-units --all --no-legend 'kvass*' | grep -v not-found | grep -q failed && fail "failed units are left"
     ok "purged on a running system"
+    booted dpkg -i /root/kvass_1.0.0-1_"$arch".deb >"$work/dpkg.log" 2>&1 || fail "install"
+    mkdir -p "$r/root/tests"
+    cp -r "$top/docs" "$r/root/"
+    cp -r "$top/tests/docs" "$r/root/tests/"
+    for document in getting-started moving sizing ha security troubleshooting; do
+        sed 's/^# apt install/# true apt install/' "$top/docs/$document.md" >"$r/root/docs/$document.md" # no network here; dpkg did it
+        booted bash /root/tests/docs/machine.sh real "/root/docs/$document.md" >"$work/docs.log" 2>&1 || {
+            tail -n 20 "$work/docs.log"
+            fail "docs/$document.md"
+        }
+        ok "docs/$document.md: $(tail -n 1 "$work/docs.log") on a machine with systemd"
+    done
     halt
 }
 

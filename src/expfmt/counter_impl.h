@@ -47,6 +47,8 @@ struct counter {
     bool needs_sets;    /* some rule or limit looks at the labels */
     bool needs_names;   /* figures per family, or rules on names */
     bool name_rules;    /* the rules look at names alone */
+    struct view judges[RELABEL_JUDGES_MAX]; /* the labels the rules look at, when they only keep and drop */
+    size_t judge_count;
 
     scan_fn *scan_with; /* for text; NULL: every line goes the careful way */
     struct scan scan;
@@ -71,6 +73,7 @@ int series_add(struct counter *c, const struct sample *sample, struct errctx *er
 
 /* The same for a line known to be a plain one: valid names, no duplicate labels; for bodies that need no label sets. */
 void series_add_name(struct counter *c, struct view name);
+void series_add_family(struct counter *c, struct family *family, struct view name); /* found already */
 
 void series_done(struct counter *c);
 

@@ -39,3 +39,24 @@ void sample_add_label(struct sample *s, struct view name, struct view value)
     }
     s->labels[s->label_count++] = (struct sample_label){name, value};
 }
+
+bool sample_type_parse(struct view text, enum sample_type *ret)
+{
+    static const struct {
+        struct view name;
+        enum sample_type type;
+    } TYPES[] = {
+        {{"counter", 7}, SAMPLE_TYPE_OTHER},
+        {{"gauge", 5}, SAMPLE_TYPE_OTHER},
+        {{"histogram", 9}, SAMPLE_TYPE_HISTOGRAM},
+        {{"summary", 7}, SAMPLE_TYPE_SUMMARY},
+        {{"untyped", 7}, SAMPLE_TYPE_OTHER},
+    };
+    for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++) {
+        if (view_equal(text, TYPES[i].name)) {
+            *ret = TYPES[i].type;
+            return true;
+        }
+    }
+    return false;
+}

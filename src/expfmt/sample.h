@@ -33,4 +33,7 @@ void sample_add_label(struct sample *s, struct view name, struct view value);
 /* Where label values have floats in a spelling of their own (3.x: le of histograms, quantile of summaries). */
 enum sample_type { SAMPLE_TYPE_OTHER, SAMPLE_TYPE_HISTOGRAM, SAMPLE_TYPE_SUMMARY };
 
+/* What a TYPE line of the text format names; false: none that Prometheus knows. */
+bool sample_type_parse(struct view text, enum sample_type *ret);
+
 #endif

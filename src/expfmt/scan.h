@@ -4,11 +4,13 @@
 #ifndef KVASS_EXPFMT_SCAN_H
 #define KVASS_EXPFMT_SCAN_H
 
+#include "expfmt/sample.h"
 #include "relabel/relabel.h"
 
 #include <stdint.h>
 
-#define SCAN_STARTS_MAX 256
+#define SCAN_STARTS_MAX 2048
+#define SCAN_STARTS_STEP 512 /* a scan ends with room for less */
 #define SCAN_LABEL_SLOTS 4096
 
 struct scan {
@@ -21,6 +23,7 @@ struct scan {
     size_t start_count;
     uint32_t starts[SCAN_STARTS_MAX]; /* offsets of sample lines */
 
+    enum sample_type type; /* strict: of the last "# TYPE", also of those before the scan */
     uint16_t line_id;
     uint16_t label_slots[SCAN_LABEL_SLOTS]; /* strict: id of the line that last had a label name of this hash */
 };

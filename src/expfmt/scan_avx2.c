@@ -41,8 +41,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = at_most(v, '#'),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    struct halves v = load(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = at_most(v, 0x20),
+        .low = at_most(v, ' '),
         .nul = equals(v, '\0'),
     };
 }
@@ -74,12 +82,20 @@ SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)
     m->equal[i] = equals(v, '=');
     m->comma[i] = equals(v, ',');
     m->space[i] = equals(v, ' ');
+    m->hash[i] = equals(v, '#');
     m->letter[i] = class_is(c, CLASS_LETTERS);
     m->digit[i] = class_is(c, CLASS_DIGIT);
     m->label[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE);
     m->metric[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
     m->dot[i] = class_is(c, CLASS_DOT);
     m->sign[i] = class_is(c, CLASS_SIGN);
+}
+
+/* Which of the 64 bytes may stand in a metric's name. */
+SCAN_FN uint64_t metric_bytes(const char *p)
+{
+    struct halves v = load(p), c = {classes_half(v.low), classes_half(v.high)};
+    return class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
 }
 
 #include "expfmt/scan_kernel.h"

@@ -17,8 +17,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8('#')),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(0x20)),
+        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(' ')),
         .nul = _mm512_testn_epi8_mask(v, v),
     };
 }
@@ -48,12 +56,19 @@ SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)
     m->equal[i] = equals(v, '=');
     m->comma[i] = equals(v, ',');
     m->space[i] = equals(v, ' ');
+    m->hash[i] = equals(v, '#');
     m->letter[i] = class_is(c, CLASS_LETTERS);
     m->digit[i] = class_is(c, CLASS_DIGIT);
     m->label[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE);
     m->metric[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
     m->dot[i] = class_is(c, CLASS_DOT);
     m->sign[i] = class_is(c, CLASS_SIGN);
+}
+
+/* Which of the 64 bytes may stand in a metric's name. */
+SCAN_FN uint64_t metric_bytes(const char *p)
+{
+    return class_is(classes(_mm512_loadu_si512(p)), CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
 }
 
 #define SCAN_COMPRESS

@@ -14,7 +14,7 @@
  * needs no carry; it was judged already and is masked out of `bad`. */
 #include "expfmt/scan_masks.h"
 
-#define STEP 63
+#define STEP      63
 #define EVEN_BITS UINT64_C(0x5555555555555555)
 
 SCAN_FN uint64_t prefix_xor(uint64_t x)
@@ -75,26 +75,33 @@ struct count_state {
     uint64_t first_escaped, in_string, in_comment; /* of bit 0; in_string is all ones or zero */
 };
 
-/* One step of counting. Returns the mask of bad bits; *samples: line feeds that end a sample line. */
-SCAN_FN uint64_t count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
-                            uint64_t *samples, uint64_t *starts)
+struct count_masks {
+    uint64_t bad, samples, starts; /* samples: line feeds that end a sample line */
+};
+
+/* One step of counting, of the 64 bytes at block. Only where a line begins like no sample, or a comment is under way,
+ * the other kinds of lines are told apart. */
+SCAN_FN struct count_masks count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
+                                      const char *block)
 {
-    uint64_t begins = m->lf << 1, no_lf = ~m->lf;
-    uint64_t comment = no_lf & ~(no_lf + (begins & m->hash) + (st->in_comment & no_lf & 1));
-    uint64_t escaped = 0;
+    uint64_t begins = m->lf << 1, no_lf = ~m->lf, comment = 0, escaped = 0;
+    struct count_masks ret = {.starts = begins & no_lf};
+    if (((begins & m->small) | st->in_comment) != 0) {
+        struct masks_rare rare = block_rare(block);
+        comment = no_lf & ~(no_lf + (begins & rare.hash) + (st->in_comment & no_lf & 1));
+        ret.bad = (begins & rare.low & no_lf) | (comment & rare.nul);
+        ret.bad |= quoted_comments ? comment & m->quote & (rare.low << 1) : 0;
+        ret.starts &= ~rare.hash;
+    }
     if (((m->backslash & ~comment) | st->first_escaped) != 0) {
         escaped = escaped_bytes(m->backslash & ~comment, &st->first_escaped);
     }
     uint64_t string = prefix_xor(m->quote & ~comment & ~escaped) ^ st->in_string;
-    uint64_t bad = (string & m->lf) | (begins & m->low & ~m->lf) | (comment & m->nul);
-    if (quoted_comments) {
-        bad |= comment & m->quote & (m->low << 1);
-    }
-    *samples = m->lf & ~begins & ~(comment << 1);
-    *starts = begins & ~m->lf & ~m->hash;
+    ret.bad = (ret.bad | (string & m->lf)) & ~UINT64_C(1);
+    ret.samples = m->lf & ~begins & ~(comment << 1);
     st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
     st->in_comment = comment >> 63;
-    return bad & ~UINT64_C(1);
+    return ret;
 }
 
 /* The line feed at bit 0 may end a comment of the step before: it is no sample's and was counted then. */
@@ -103,14 +110,14 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
     struct count_state st = {0};
     size_t at = 0, begin = 0; /* base[at - 1] is bit 0 */
     scan_begin(s);
-    while (len - at >= STEP && s->start_count + 64 <= SCAN_STARTS_MAX) {
-        uint64_t samples, starts;
-        struct masks_count m = block_count(base + at - 1);
-        uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_2_53, &samples, &starts);
-        uint64_t good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
-        s->samples += (uint64_t)__builtin_popcountll(samples & good & ~UINT64_C(1));
+    while (len - at >= STEP && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX) {
+        const char *block = base + at - 1;
+        struct masks_count m = block_count(block);
+        struct count_masks step = count_step(&st, &m, s->major >= PROMETHEUS_2_53, block);
+        uint64_t bad = step.bad, good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
+        s->samples += (uint64_t)__builtin_popcountll(step.samples & good & ~UINT64_C(1));
         if (s->wants_starts) {
-            note_starts(s, starts & good, at - 1);
+            note_starts(s, step.starts & good, at - 1);
         }
         begin = line_begin(m.lf & good, at - 1, begin);
         at += STEP;
@@ -124,19 +131,25 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
 #if !defined(SCAN_COUNT_ONLY)
 struct strict_state {
     uint64_t first_escaped, in_string, in_braces; /* of bit 0; the last two all ones or zero */
+    uint64_t in_comment;                          /* of bit 0 */
     uint64_t in_value, in_fraction;               /* of the byte before bit 0, as bit 0 */
 };
 
-/* The regions of step i: inside strings, between braces, in a value. They depend on the step before. */
+/* The regions of step i: comments, inside strings, between braces, in a value. They depend on the step before. */
 SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int i)
 {
     uint64_t escaped = 0, lf = m->lf[i], digit = m->digit[i];
-    if ((m->backslash[i] | st->first_escaped) != 0) {
-        escaped = escaped_bytes(m->backslash[i], &st->first_escaped);
+    uint64_t comment = (lf << 1 & m->hash[i]) + (st->in_comment & ~lf);
+    if (comment != 0) {
+        comment = ~lf & ~(~lf + comment);
     }
-    uint64_t quote = m->quote[i] & ~escaped;
+    uint64_t backslash = m->backslash[i] & ~comment;
+    if ((backslash | st->first_escaped) != 0) {
+        escaped = escaped_bytes(backslash, &st->first_escaped);
+    }
+    uint64_t quote = m->quote[i] & ~(escaped | comment);
     uint64_t string = prefix_xor(quote) ^ st->in_string; /* from the opening quote to before the closing one */
-    uint64_t outside = ~(string | quote);
+    uint64_t outside = ~(string | quote | comment);
     uint64_t braces =
         prefix_xor((m->brace_open[i] | m->brace_close[i]) & outside) ^ st->in_braces; /* from { to before } */
     uint64_t space = m->space[i] & outside;
@@ -145,6 +158,8 @@ SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int
     uint64_t sum =
         (dot << 1 & digit) + digit + (st->in_fraction & digit); /* a carry runs through the digits behind a dot */
     uint64_t fraction = digit & ~sum;
+    m->comment[i] = comment;
+    m->ends[i] = lf & ~(comment << 1);
     m->quote[i] = quote;
     m->string[i] = string;
     m->braces[i] = braces;
@@ -152,6 +167,7 @@ SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int
     m->fraction_bad[i] = (fraction << 1) & dot;
     st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
     st->in_braces = (uint64_t)((int64_t)(braces << 1) >> 63);
+    st->in_comment = comment >> 63;
     st->in_value = value >> 62 & 1;
     st->in_fraction = (fraction | dot) >> 62 & 1;
 }
@@ -164,11 +180,11 @@ SCAN_FN void value_rules(struct masks_strict *m)
 {
     const lanes not_first = ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
     lanes value = LANE(m->value), digit = LANE(m->digit), letter = LANE(m->letter), sign = LANE(m->sign);
-    lanes space = LANE(m->space) & value, dot = LANE(m->dot) & value, lf = LANE(m->lf);
+    lanes space = LANE(m->space) & value, dot = LANE(m->dot) & value;
     lanes bad = value & ~(digit | dot | space | letter | sign);
     bad |= (space << 1) & ~(digit | letter | sign);
     bad |= (dot & ~(digit << 1)) | ((dot << 1) & ~digit);
-    bad |= lf & ~((value & (digit | letter)) << 1);
+    bad |= LANE(m->ends) & ~((value & (digit | letter)) << 1);
     bad |= (lanes)(value == ~(lanes){0}); /* endless numbers */
     *(lanes *)(void *)m->complex = (value & (letter | sign)) | (space & (value << 1));
     *(lanes *)(void *)m->value_starts = space & ~(value << 1) & not_first;
@@ -179,8 +195,8 @@ SCAN_FN void value_rules(struct masks_strict *m)
 SCAN_FN void strict_rules(struct masks_strict *m)
 {
     lanes string = LANE(m->string), quote = LANE(m->quote), braces = LANE(m->braces), value = LANE(m->value),
-          lf = LANE(m->lf);
-    lanes outside = ~(string | quote), text = outside & ~value & ~lf;
+          lf = LANE(m->lf), comment = LANE(m->comment);
+    lanes outside = ~(string | quote | comment), text = outside & ~value & ~lf;
     lanes opening = quote & string, closing = quote & ~string;
     lanes open = LANE(m->brace_open) & outside, close = LANE(m->brace_close) & outside;
     lanes equal = LANE(m->equal) & text, comma = LANE(m->comma) & text;
@@ -189,7 +205,7 @@ SCAN_FN void strict_rules(struct masks_strict *m)
     lanes bad = LANE(m->odd) | (string & lf) | (braces & (lf | value));
     bad |= text & ~braces & ~(metric | close);
     bad |= text & braces & ~(label | open | equal | comma);
-    bad |= ((lf << 1) | starts) & ~letter;
+    bad |= ((lf << 1) | starts) & ~(letter | comment);
     bad |= ((label & text & braces) << 1) & ~(label | equal);
     bad |= (equal << 1) ^ opening;
     bad |= (closing << 1) ^ (comma | close);
@@ -225,7 +241,9 @@ SCAN_FN uint32_t label_slot(const char *name, const char *behind)
 
 /* What goes on from step to step besides the masks: a label's name without its '=', a value without its line's end. */
 struct strict_open {
-    const char *base;  /* nothing before it may be read */
+    const char *base; /* nothing before it may be read */
+    const char *end;  /* nor from here on */
+    const char *comment;
     const char *label;
     const char *value; /* the space before it */
     bool complex;      /* that value needs the number check */
@@ -282,7 +300,7 @@ SCAN_FN bool names_make_room(struct strict_open *open)
 SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict *m, int i, uint64_t good,
                              const char *block)
 {
-    uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
+    uint64_t names = m->label_names[i] & good, lf = m->ends[i] & good;
     size_t begin = open->names_end;
     pack_bytes(open->names + begin, block, names | lf);
     open->names_end = begin + (size_t)__builtin_popcountll(names | lf);
@@ -294,7 +312,7 @@ SCAN_FN size_t labels_gather(struct strict_open *open, const struct masks_strict
 SCAN_FN uint64_t labels_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i,
                               uint64_t good, const char *block, size_t begin)
 {
-    uint64_t names = m->label_names[i] & good, lf = m->lf[i] & good;
+    uint64_t names = m->label_names[i] & good, lf = m->ends[i] & good;
     (void)block;
     const char *all = open->names;
     size_t line = open->names_line;
@@ -385,6 +403,46 @@ SCAN_FN uint64_t values_check(struct strict_open *open, uint64_t spaces, uint64_
     return 0;
 }
 
+/* "# HELP name text" and "# TYPE name type" as exporters write them, with a type that Prometheus knows. */
+SCAN_FN bool comment_is_good(struct scan *s, const char *begin, const char *lf, const char *end)
+{
+    const char *name = begin + 7;
+    if (end - name < 64) {
+        return false;
+    }
+    uint64_t other = ~metric_bytes(name);
+    const char *text = name + (other != 0 ? __builtin_ctzll(other) + 1 : 0);
+    bool named = text > name + 1 && text[-1] == ' ' && text <= lf && !(*name >= '0' && *name <= '9');
+    if (!named || memcmp(begin, "# HELP ", 7) == 0) {
+        return named;
+    }
+    return memcmp(begin, "# TYPE ", 7) == 0 && sample_type_parse(view_make(text, (size_t)(lf - text)), &s->type);
+}
+
+/* Checks the comments that end in this step. Returns the bit of the end of the first one not taken, or 0. */
+SCAN_FN uint64_t comments_check(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i,
+                                uint64_t good, const char *block)
+{
+    if (m->comment[i] == 0) {
+        return 0;
+    }
+    uint64_t starts = m->comment[i] & (m->lf[i] << 1) & good, ends = m->lf[i] & (m->comment[i] << 1) & good;
+    for (; ends != 0; ends &= ends - 1) {
+        uint64_t bit = ends & -ends;
+        if ((starts & (bit - 1)) != 0) {
+            open->comment = block + __builtin_ctzll(starts);
+            starts &= starts - 1;
+        }
+        if (!comment_is_good(s, open->comment, block + __builtin_ctzll(bit), open->end)) {
+            return bit;
+        }
+    }
+    if (starts != 0) {
+        open->comment = block + __builtin_ctzll(starts);
+    }
+    return 0;
+}
+
 /* Accounts for one step. False when it holds a line the scanner does not take. */
 SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const struct masks_strict *m, int i, size_t at,
                             size_t *begin)
@@ -397,12 +455,15 @@ SCAN_FN bool strict_account(struct scan *s, struct strict_open *open, const stru
     bad |= suspect;
     good = suspect != 0 ? suspect - 1 : good;
     suspect = values_check(open, m->value_starts[i] & good & not_first, m->complex[i] & good & not_first,
-                           m->lf[i] & good & not_first, block);
+                           m->ends[i] & good & not_first, block);
     bad |= suspect;
     good = suspect != 0 ? suspect - 1 : good;
-    open->samples += (uint64_t)__builtin_popcountll(m->lf[i] & good & not_first);
+    suspect = comments_check(s, open, m, i, good, block);
+    bad |= suspect;
+    good = suspect != 0 ? suspect - 1 : good;
+    open->samples += (uint64_t)__builtin_popcountll(m->ends[i] & good & not_first);
     if (s->wants_starts) {
-        note_starts(s, (m->lf[i] << 1) & good, at - 1);
+        note_starts(s, (m->lf[i] << 1) & ~m->comment[i] & good, at - 1);
     }
     *begin = line_begin(m->lf[i] & good, at - 1, *begin);
     return bad == 0;
@@ -420,12 +481,16 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
     }
     for (int i = 0; i < LANES; i++, at += STEP) {
         const char *block = open->base + at - 1;
-        uint64_t lf = m->lf[i];
         uint64_t suspect = labels_check(s, open, m, i, not_first, block, gathered[i]);
-        lf &= suspect != 0 ? suspect - 1 : ~UINT64_C(0);
-        open->samples += (uint64_t)__builtin_popcountll(lf & not_first);
-        *begin = line_begin(lf, at - 1, *begin);
-        if (suspect != 0) {
+        uint64_t good = suspect != 0 ? suspect - 1 : ~UINT64_C(0);
+        uint64_t comment = comments_check(s, open, m, i, good, block);
+        good = comment != 0 ? comment - 1 : good;
+        open->samples += (uint64_t)__builtin_popcountll(m->ends[i] & good & not_first);
+        if (s->wants_starts) {
+            note_starts(s, (m->lf[i] << 1) & ~m->comment[i] & good, at - 1);
+        }
+        *begin = line_begin(m->lf[i] & good, at - 1, *begin);
+        if (~good != 0) {
             return false;
         }
     }
@@ -444,13 +509,14 @@ SCAN_FN bool lanes_empty(const uint64_t v[LANES])
 SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
                           size_t *begin)
 {
-    if (count == LANES && !s->wants_starts && !open->complex && lanes_empty(m->trouble)) {
+    if (count == LANES && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && !open->complex &&
+        lanes_empty(m->trouble)) {
         *at += LANES * STEP;
         return strict_account_all(s, open, m, *at - LANES * STEP, begin);
     }
     bool more = true;
     for (int i = 0; i < count && more; i++, *at += STEP) {
-        more = s->start_count + 64 <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
+        more = s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
     }
     return more;
 }
@@ -459,7 +525,8 @@ SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
 {
     struct strict_state st = {0};
     struct strict_open open;
-    open.base = open.label = open.value = base;
+    open.base = open.label = open.value = open.comment = base;
+    open.end = base + len;
     open.complex = false;
     open.line_id = s->line_id;
     open.samples = 0;
@@ -480,8 +547,7 @@ SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
             break;
         }
 #endif
-        int wanted = at == 0 ? LANES / 2 : LANES; /* the next comment may be near */
-        int count = len - at >= (size_t)wanted * STEP ? wanted : (int)((len - at) / STEP);
+        int count = len - at >= (size_t)LANES * STEP ? LANES : (int)((len - at) / STEP);
         for (int i = 0; i < count; i++) {
             block_strict(&m, i, base + at + (size_t)i * STEP - 1);
             strict_regions(&st, &m, i);

@@ -8,7 +8,12 @@
 #include <string.h>
 
 struct masks_count {
-    uint64_t lf, quote, backslash, hash, low, nul; /* low: at most 0x20 */
+    uint64_t lf, quote, backslash, small; /* small: at most '#', as a sample's line never begins */
+};
+
+/* Looked at where lines begin that are no samples. */
+struct masks_rare {
+    uint64_t hash, low, nul; /* low: at most 0x20 */
 };
 
 /* The strict scanner takes eight steps at a time and computes most of its rules on all eight at once, a lane each. */
@@ -17,10 +22,11 @@ typedef uint64_t lanes __attribute__((vector_size(64), may_alias));
 
 struct masks_strict {
     uint64_t lf[LANES], quote[LANES], backslash[LANES], odd[LANES]; /* odd: NUL, or above 0x7f */
-    uint64_t brace_open[LANES], brace_close[LANES], equal[LANES], comma[LANES], space[LANES];
+    uint64_t brace_open[LANES], brace_close[LANES], equal[LANES], comma[LANES], space[LANES], hash[LANES];
     uint64_t letter[LANES], digit[LANES], label[LANES], metric[LANES]; /* label: letters, digits, _ ; metric: and : */
     uint64_t dot[LANES], sign[LANES];
     /* worked out */
+    uint64_t comment[LANES], ends[LANES]; /* from '#' to before the line feed; line feeds behind anything else */
     uint64_t string[LANES], braces[LANES], value[LANES], fraction_bad[LANES], value_bad[LANES];
     uint64_t bad[LANES], complex[LANES], trouble[LANES]; /* trouble: either */
     uint64_t value_starts[LANES], label_starts[LANES], label_ends[LANES], label_names[LANES];

@@ -27,19 +27,6 @@ static int line_rest(struct cursor *c)
     return 0;
 }
 
-static int metadata_type(struct text_state *t, const struct cursor *c, struct view text, struct errctx *err)
-{
-    t->type = SAMPLE_TYPE_OTHER;
-    if (view_is(text, "histogram")) {
-        t->type = SAMPLE_TYPE_HISTOGRAM;
-    } else if (view_is(text, "summary")) {
-        t->type = SAMPLE_TYPE_SUMMARY;
-    } else if (!view_is(text, "counter") && !view_is(text, "gauge") && !view_is(text, "untyped")) {
-        return cursor_fail(c, err, "invalid metric type");
-    }
-    return 0;
-}
-
 /* Behind "# HELP " or "# TYPE ": a name, one byte of any kind, text to the line's end. */
 static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, struct errctx *err)
 {
@@ -65,9 +52,8 @@ static int parse_metadata(struct text_state *t, struct cursor *c, bool is_type, 
     if (c->p - text.base > 2) {
         text = view_make(text.base + 1, (size_t)(c->p - text.base) - 2);
     }
-    rc = is_type ? metadata_type(t, c, text, err) : 0;
-    if (rc != 0) {
-        return rc;
+    if (is_type && !sample_type_parse(text, &t->type)) {
+        return cursor_fail(c, err, "invalid metric type");
     }
     if (!is_type && !cursor_utf8(text)) {
         return cursor_fail(c, err, "help text is not a valid utf8 string");

@@ -11,7 +11,13 @@
  *   - an event on an idle socket (the server closed it) takes it out of the set, or level-triggered polling would spin;
  *   - the table of what is registered is indexed by fd, and a new socket always starts from an empty entry.
  *
- * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done. */
+ * Kept connections lie in libcurl's set of the multi, or for callers with many hosts in one of KEPT_SETS sets (shares
+ * of this thread alone, hence without locks), because libcurl's work for a transfer grows with the set it belongs to.
+ *
+ * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done.
+ *
+ * A resume hands held-back bytes to the write callback. When that gives up, libcurl returns an error and leaves the
+ * transfer there, neither polled nor timed: it would stall until its deadline, so we end it ourselves. */
 #include "net/curl_loop.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -29,6 +35,7 @@
 #define POOL_MAX         256 /* easy handles kept for reuse; a handle holds about 6 kB */
 #define RECV_BUFFER_SIZE 65536L
 #define CA_CACHE_SECONDS 300L
+#define KEPT_SETS        256 /* 10,000 hosts are 40 a set; a set takes 10 kB */
 
 struct sock {
     bool tracked;    /* came through OPENSOCKETFUNCTION */
@@ -39,9 +46,10 @@ struct sock {
 
 struct transfer {
     CURL *easy;
-    struct transfer *next; /* in the pool */
+    struct transfer *next; /* in the pool, or among the broken */
     struct curl_slist *kept;
     bool running;
+    CURLcode broken; /* what a resume ended with */
     curl_done_fn *on_done;
     void *data;
     char error[CURL_ERROR_SIZE];
@@ -55,7 +63,9 @@ struct curl_loop {
     CURLM *multi;
     struct sock *socks; /* by fd */
     size_t sock_cap;
+    CURLSH *kept[KEPT_SETS]; /* made when first used */
     struct transfer *pool;
+    struct transfer *broken; /* to be ended with the next batch */
     size_t pool_len, easies_out;
     void (*flush)(void *data);
     void *flush_data;
@@ -143,6 +153,25 @@ static int on_close(void *data, curl_socket_t fd)
     return close(fd);
 }
 
+static void leave_broken(struct curl_loop *cl, struct transfer *t)
+{
+    for (struct transfer **at = &cl->broken; *at != NULL; at = &(*at)->next) {
+        if (*at == t) {
+            *at = t->next;
+            t->next = NULL;
+            return;
+        }
+    }
+}
+
+static void end_transfer(struct curl_loop *cl, struct transfer *t, CURLcode code)
+{
+    leave_broken(cl, t);
+    curl_multi_remove_handle(cl->multi, t->easy);
+    t->running = false;
+    t->on_done(t->data, t->easy, t->broken != CURLE_OK ? t->broken : code);
+}
+
 static void finish_batch(struct curl_loop *cl)
 {
     CURLMsg *msg;
@@ -158,9 +187,10 @@ static void finish_batch(struct curl_loop *cl)
             continue;
         }
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-        curl_multi_remove_handle(cl->multi, easy);
-        t->running = false;
-        t->on_done(t->data, easy, code);
+        end_transfer(cl, t, code);
+    }
+    while (cl->broken != NULL) {
+        end_transfer(cl, cl->broken, CURLE_OK);
     }
 }
 
@@ -258,6 +288,9 @@ void curl_loop_free(struct curl_loop **handle)
         free(t);
     }
     curl_multi_cleanup(cl->multi);
+    for (size_t i = 0; i < KEPT_SETS; i++) {
+        invariant(cl->kept[i] == NULL || curl_share_cleanup(cl->kept[i]) == CURLSHE_OK);
+    }
     uv_close((uv_handle_t *)&cl->poll, on_handle_closed);
     uv_close((uv_handle_t *)&cl->timer, on_handle_closed);
     close(cl->epoll_fd);
@@ -267,6 +300,7 @@ void curl_loop_free(struct curl_loop **handle)
 static void set_constant_options(struct curl_loop *cl, struct transfer *t)
 {
     CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_SHARE, NULL); /* survives curl_easy_reset */
     curl_easy_setopt(e, CURLOPT_PRIVATE, t);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -284,6 +318,7 @@ static void set_constant_options(struct curl_loop *cl, struct transfer *t)
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, RECV_BUFFER_SIZE);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* each end of a transfer walks through all that is cached */
 }
 
 CURL *curl_loop_easy_get(struct curl_loop *cl)
@@ -337,11 +372,23 @@ void curl_loop_keep(CURL *easy, struct curl_slist *list)
     t->kept = list;
 }
 
+void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key)
+{
+    CURLSH **set = &cl->kept[key % KEPT_SETS];
+    if (*set == NULL) {
+        *set = curl_share_init();
+        invariant(*set != NULL);
+        curl_share_setopt(*set, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT);
+    }
+    curl_easy_setopt(easy, CURLOPT_SHARE, *set);
+}
+
 void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, void *data)
 {
     struct transfer *t = transfer_of(easy);
     invariant(!t->running);
     t->running = true;
+    t->broken = CURLE_OK;
     t->on_done = on_done;
     t->data = data;
     t->error[0] = '\0';
@@ -352,6 +399,7 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 {
     struct transfer *t = transfer_of(easy);
     if (t->running) {
+        leave_broken(cl, t);
         curl_multi_remove_handle(cl->multi, easy);
         t->running = false;
     }
@@ -359,8 +407,13 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 
 void curl_loop_resume(struct curl_loop *cl, CURL *easy)
 {
-    if (transfer_of(easy)->running) {
-        curl_easy_pause(easy, CURLPAUSE_CONT);
+    struct transfer *t = transfer_of(easy);
+    if (t->running && t->broken == CURLE_OK) {
+        t->broken = curl_easy_pause(easy, CURLPAUSE_CONT);
+        if (t->broken != CURLE_OK) {
+            t->next = cl->broken;
+            cl->broken = t;
+        }
         uv_timer_start(&cl->timer, on_timeout, 0, 0);
     }
 }

@@ -8,6 +8,7 @@
 
 #include <curl/curl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <uv.h>
 
 void curl_net_init(void); /* also ignores SIGPIPE, which TLS writes may raise */
@@ -36,6 +37,11 @@ void curl_loop_easy_put(struct curl_loop *cl, CURL *easy);
  * while it runs. */
 void curl_loop_keep(CURL *easy, struct curl_slist *list);
 
+/* Keeps the connections of this handle's transfers with those of the same key (a hash of what is connected to). For
+ * whoever talks to thousands of hosts: libcurl walks through a whole set of kept connections at the end of each
+ * transfer. Between get and start. */
+void curl_loop_keep_by(struct curl_loop *cl, CURL *easy, uint64_t key);
+
 /* Starts the transfer; on_done runs once, from the loop, never from inside a curl callback, after the handle was
  * removed. */
 typedef void curl_done_fn(void *data, CURL *easy, CURLcode code);
@@ -45,8 +51,8 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
 void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
 
 /* Resumes a transfer whose write callback paused it (accept the data, then curl_easy_pause(easy, CURLPAUSE_RECV)).
- * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case. Not from
- * inside a curl callback. */
+ * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case, and on_done
+ * when the callback gave up. Not from inside a curl callback. */
 void curl_loop_resume(struct curl_loop *cl, CURL *easy);
 
 /* `flush` runs after every batch of socket events, before the on_done calls of that batch: the place to send on what

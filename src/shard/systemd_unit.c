@@ -82,16 +82,14 @@ void unit_shard_take_state(struct unit_shard *s, const struct systemd_unit *seen
 
 /* ---------------------------------------------------------------- files */
 
-/* As EnvironmentFile= takes it: double quotes, in which backslash, quote, dollar and backquote are escaped. The unit
- * splits KVASS_ARGS at blanks that stand outside quotes, so each argument gets its own inside. */
+/* As EnvironmentFile= takes it: double quotes, in which backslash and quote are escaped, and a dollar is a dollar. The
+ * unit splits KVASS_ARGS at blanks that stand outside quotes, so each argument gets its own inside. */
 static void put_argument(struct bytes *out, const char *arg)
 {
     bytes_append_str(out, " \\\"");
     for (; *arg != '\0'; arg++) {
         if (*arg == '"' || *arg == '\\') {
             bytes_append_str(out, "\\\\\\");
-        } else if (*arg == '$' || *arg == '`') {
-            bytes_append_char(out, '\\');
         }
         bytes_append_char(out, *arg);
     }
