@@ -73,6 +73,9 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .on_stopped = on_stopped,
         .data = c,
     };
+    if (c->make_own != NULL && ps->id == c->own_id) {
+        return c->make_own(c->own_data, ps);
+    }
     if (ps->api_url == NULL) {
         return NULL; /* it has no address yet */
     }
@@ -99,7 +102,11 @@ void coordinator_set_stop_reason(void *data, const char *reason)
     log_warn(&LOG, reason[0] != '\0' ? "stop scraping" : "scrape again", "reason", copy);
     for (size_t i = 0; i < count; i++) {
         vec_foreach(r, &groups[i].replicas) {
-            remote_shard_set_stop_reason(r->shard, copy);
+            if (r->shard->api_url != NULL) {
+                remote_shard_set_stop_reason(r->shard, copy);
+            } else {
+                c->stop_own(c->own_data, copy);
+            }
         }
     }
     coordinator_drop_view(c);
@@ -182,7 +189,7 @@ static struct api_view *take_view(void *data)
 static void on_ended(void *data)
 {
     struct coordinator *c = data;
-    loop_stop(c->d.loop);
+    c->on_ended(c->ended_data);
 }
 
 static void on_lock_released(void *data)
@@ -192,13 +199,26 @@ static void on_lock_released(void *data)
 }
 
 /* The shards go on as they are; whoever waits for the lock need not wait long. */
-static void begin_end(void *data, int signum)
+void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), void *data)
 {
-    struct coordinator *c = data;
-    (void)signum;
+    c->on_ended = on_done;
+    c->ended_data = data;
+    c->d.ending = true;
     log_info(&LOG, "end", "shards", "go on as they are");
     api_server_free(&c->api, API_GRACE_MS);
     c->lock->ops->release(c->lock, on_lock_released, c);
+}
+
+static void stop_loop(void *data)
+{
+    struct coordinator *c = data;
+    loop_stop(c->d.loop);
+}
+
+static void begin_end(void *data, int signum)
+{
+    (void)signum;
+    coordinator_begin_end(data, stop_loop, data);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -209,7 +229,7 @@ static void on_sighup(void *data)
     (void)!coordinator_reload(data, &err);
 }
 
-static void notify_due(void *data)
+void coordinator_tell_status(void *data)
 {
     struct coordinator *c = data;
     size_t groups;
@@ -293,7 +313,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
 /* `auto` means the oldest that is supported: what it takes, every shard takes. */
 static void choose_version(struct coordinator *c)
 {
-    c->major = c->o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2;
+    c->major = prometheus_version_or(c->o->prometheus_version, PROMETHEUS_2);
 }
 
 static int prepare(struct coordinator *c, struct errctx *err)
@@ -312,18 +332,22 @@ static int prepare(struct coordinator *c, struct errctx *err)
     return rc;
 }
 
-static int start(struct coordinator *c, struct errctx *err)
+int coordinator_start(struct coordinator *c, struct errctx *err)
 {
     const struct discovery_events events = {on_job, c};
     choose_version(c);
     int rc = prepare(c, err);
     if (rc == 0) {
-        c->d.http = http_client_new(c->d.loop);
+        c->d.http = c->d.is_guest ? c->d.http : http_client_new(c->d.loop);
         c->lanes = remote_lanes_new(SHARD_CALLS);
         rc = start_balancer(c, err);
     }
     if (rc == 0) {
         c->discovery = discovery_new(c->d.loop, c->d.http, &events);
+        char *dir = c->o->store_path[0] != '\0' ? mem_printf("%s/discovery", c->o->store_path) : NULL;
+        c->helper = helper_new(c->d.loop, c->d.http, c->o->shard_prometheus_binary, dir);
+        free(dir);
+        discovery_set_helper(c->discovery, c->helper);
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
@@ -337,10 +361,11 @@ static int start(struct coordinator *c, struct errctx *err)
     return rc;
 }
 
-static void stop(struct coordinator *c)
+void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     discovery_free(&c->discovery);
+    helper_free(&c->helper);
     daemon_stop_proxy(&c->d);
     reconcile_free(&c->reconcile);
     policy_done(&c->policy);
@@ -351,7 +376,9 @@ static void stop(struct coordinator *c)
     if (c->lock != NULL) {
         c->lock->ops->free(c->lock);
     }
-    http_client_free(&c->d.http);
+    if (!c->d.is_guest) {
+        http_client_free(&c->d.http);
+    }
     http_profile_free(&c->profile);
     api_view_unref(c->view);
     proxy_table_unref(c->table);
@@ -363,29 +390,40 @@ static void stop(struct coordinator *c)
     daemon_done(&c->d);
 }
 
-int coordinator_run(const struct options *o)
+void coordinator_init(struct coordinator *c, const struct options *o)
 {
-    struct errctx err = ERRCTX_INIT;
-    struct coordinator c = {
+    *c = (struct coordinator){
         .o = o,
         .stop_reason = mem_strdup(""),
         .last_reload_error = mem_strdup(""),
         .last_reload_diff = mem_strdup(""),
     };
+}
+
+void coordinator_attach(struct coordinator *c, const struct daemon *host)
+{
+    daemon_attach(&c->d, host, c->o, &LOG, c);
+}
+
+int coordinator_run(const struct options *o)
+{
+    struct errctx err = ERRCTX_INIT;
+    struct coordinator c;
     const struct daemon_hooks hooks = {
         .reload = on_sighup,
         .end = begin_end,
         .save = no_save,
         .watch = coordinator_watch_config,
-        .status = notify_due,
+        .status = coordinator_tell_status,
     };
+    coordinator_init(&c, o);
     daemon_init(&c.d, o, &LOG, &hooks, &c);
-    int rc = start(&c, &err);
+    int rc = coordinator_start(&c, &err);
     if (rc != 0) {
         log_error(&LOG, "start", "err", err.msg, "action", "exit");
     } else {
         daemon_run(&c.d);
     }
-    stop(&c);
+    coordinator_stop(&c);
     return rc == 0 ? 0 : 1;
 }

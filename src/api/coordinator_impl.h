@@ -6,6 +6,7 @@
 #include "api/daemon.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
+#include "discovery/helper.h"
 #include "shard/provider.h"
 #include "shard/remote.h"
 
@@ -14,6 +15,7 @@ struct coordinator {
     const struct options *o;
     struct promconf *conf;
     struct discovery *discovery;
+    struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;
     struct lock *lock;
     struct remote_lanes *lanes;
@@ -28,7 +30,23 @@ struct coordinator {
     char *epoch_path; /* NULL: nothing is kept */
     struct stat config_stat;
     enum prometheus_major major; /* whose rules to follow */
+    /* The shard that this very process has, where it has one (an appliance in a pod); NULL: all are remote. */
+    const char *own_id; /* interned */
+    struct shard *(*make_own)(void *data, const struct provider_shard *ps);
+    void (*stop_own)(void *data, const char *reason);
+    void *own_data;
+    void (*on_ended)(void *data);
+    void *ended_data;
 };
+
+/* Its life in steps, for whoever has another role in the same process: init, attach to the host's daemon, start,
+ * begin_end, stop (also after a start that failed). */
+void coordinator_init(struct coordinator *c, const struct options *o);
+void coordinator_attach(struct coordinator *c, const struct daemon *host);
+int coordinator_start(struct coordinator *c, struct errctx *err) MUST_CHECK;
+void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), void *data); /* on_done: from the loop */
+void coordinator_stop(struct coordinator *c);
+void coordinator_tell_status(void *data);
 
 void coordinator_drop_view(struct coordinator *c);
 void coordinator_set_stop_reason(void *data, const char *reason);

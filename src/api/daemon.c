@@ -20,19 +20,33 @@
 #define SAVE_EVERY_MS  60000
 #define WATCH_EVERY_MS 5000
 
-void daemon_init(struct daemon *d, const struct options *o, const struct logctx *log, const struct daemon_hooks *hooks,
-                 void *data)
+static void blank(struct daemon *d, const struct options *o, const struct logctx *log, void *data)
 {
     *d = (struct daemon){
         .o = o,
         .log = log,
-        .hooks = *hooks,
         .data = data,
         .gid = (gid_t)-1,
         .lock_fd = -1,
         .proxy_fd = -1,
         .api_fd = -1,
     };
+}
+
+void daemon_attach(struct daemon *d, const struct daemon *host, const struct options *o, const struct logctx *log,
+                   void *data)
+{
+    blank(d, o, log, data);
+    d->is_guest = true;
+    d->loop = host->loop;
+    d->http = host->http;
+}
+
+void daemon_init(struct daemon *d, const struct options *o, const struct logctx *log, const struct daemon_hooks *hooks,
+                 void *data)
+{
+    blank(d, o, log, data);
+    d->hooks = *hooks;
     curl_net_init();
     metric_set(METRIC_BUILD_INFO, 1, PACKAGE_VERSION);
     d->loop = loop_new();
@@ -196,7 +210,9 @@ void daemon_stop_proxy(struct daemon *d)
 
 void daemon_done(struct daemon *d)
 {
-    http_client_free(&d->http);
+    if (!d->is_guest) {
+        http_client_free(&d->http);
+    }
     loop_timer_free(&d->save_timer);
     loop_timer_free(&d->watch_timer);
     loop_timer_free(&d->notify_timer);
@@ -205,7 +221,9 @@ void daemon_done(struct daemon *d)
             uv_close((uv_handle_t *)&d->signals[i], NULL);
         }
     }
-    loop_free(&d->loop);
+    if (!d->is_guest) {
+        loop_free(&d->loop);
+    }
     free(d->proxy_url);
     const int fds[] = {d->lock_fd, d->proxy_fd, d->api_fd};
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {

@@ -34,11 +34,17 @@ struct daemon {
     struct loop_timer *save_timer, *watch_timer, *notify_timer;
     uv_signal_t signals[3];
     bool started, ending;
+    bool is_guest; /* attached: loop and http are the host's */
 };
 
 /* The loop and nothing else. log, o and data are borrowed. */
 void daemon_init(struct daemon *d, const struct options *o, const struct logctx *log, const struct daemon_hooks *hooks,
                  void *data);
+
+/* The same for a second role in the process of another one: it shares that one's loop and HTTP client, and has neither
+ * signals nor timers of its own; daemon_run is the other's. */
+void daemon_attach(struct daemon *d, const struct daemon *host, const struct options *o, const struct logctx *log,
+                   void *data);
 
 /* Makes store.path, resolves store.group, takes the lock <store.path>/<lock_name>: one daemon per store, as a second
  * one would fight over the files. */

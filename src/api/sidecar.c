@@ -81,7 +81,8 @@ static void on_version(void *data, const struct http_answer *answer)
     json_t *root = answer->status == 200 ? wire_parse(answer->body, VERSION_BYTES_MAX, NULL) : NULL;
     const char *version = json_string_value(json_object_get(json_object_get(root, "data"), "version"));
     sc->version_call = NULL;
-    sc->next_version_ms = timebase_monotonic_ms() + (version != NULL ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
+    bool is_final = version != NULL || (answer->status >= 400 && answer->status < 500); /* vmagent has no such path */
+    sc->next_version_ms = timebase_monotonic_ms() + (is_final ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
     if (version != NULL) {
         version_told(sc, version);
     }
@@ -104,7 +105,7 @@ static void ask_version(struct sidecar *sc)
 
 /* ---------------------------------------------------------------- hooks */
 
-static void on_watch(void *data)
+void sidecar_on_watch(void *data)
 {
     sidecar_watch(data);
     ask_version(data);
@@ -213,9 +214,8 @@ static int start_api(struct sidecar *sc, struct errctx *err)
                               daemon_option(sc->o->web_token_file), &env, &sc->api, err);
 }
 
-static int start(struct sidecar *sc, struct errctx *err)
+int sidecar_start(struct sidecar *sc, const struct proxy_events *records, struct errctx *err)
 {
-    const struct proxy_events records = {sidecar_on_record, sc};
     int rc = daemon_prepare_store(&sc->d, "kvass-sidecar.lock", err);
     if (rc == 0) {
         rc = choose_paths(sc, err);
@@ -231,14 +231,19 @@ static int start(struct sidecar *sc, struct errctx *err)
     struct state *st = sidecar_restore(sc);
     sidecar_load_first(sc, st);
     state_free(&st);
-    rc = daemon_start_proxy(&sc->d, sc->table, &records, err);
+    rc = daemon_start_proxy(&sc->d, sc->table, records, err);
     return rc == 0 ? start_api(sc, err) : rc;
 }
 
-static void stop(struct sidecar *sc)
+void sidecar_close(struct sidecar *sc)
 {
     sidecar_server_free(&sc->api, 0);
     daemon_stop_proxy(&sc->d); /* its last scrapes still count */
+}
+
+void sidecar_stop(struct sidecar *sc)
+{
+    sidecar_close(sc);
     if (sc->d.started) {
         sidecar_save(sc);
     }
@@ -259,31 +264,38 @@ static void stop(struct sidecar *sc)
     daemon_done(&sc->d);
 }
 
+void sidecar_init(struct sidecar *sc, const struct options *o)
+{
+    *sc = (struct sidecar){
+        .o = o,
+        .push_mode = o->config_file[0] == '\0',
+        .id = choose_id(o),
+        .stop_reason = mem_strdup(""),
+        .config_error = mem_strdup(""),
+        .major = prometheus_version_or(o->prometheus_version, PROMETHEUS_2),
+    };
+}
+
 int sidecar_run(const struct options *o)
 {
     static const struct daemon_hooks HOOKS = {
         .reload = on_reload_signal,
         .end = begin_end,
         .save = sidecar_save,
-        .watch = on_watch,
+        .watch = sidecar_on_watch,
         .status = tell_status,
     };
     struct errctx err = ERRCTX_INIT;
-    struct sidecar sc = {
-        .o = o,
-        .push_mode = o->config_file[0] == '\0',
-        .id = choose_id(o),
-        .stop_reason = mem_strdup(""),
-        .config_error = mem_strdup(""),
-        .major = o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
-    };
+    struct sidecar sc;
+    const struct proxy_events records = {sidecar_on_record, &sc};
+    sidecar_init(&sc, o);
     daemon_init(&sc.d, o, &LOG, &HOOKS, &sc);
-    int rc = start(&sc, &err);
+    int rc = sidecar_start(&sc, &records, &err);
     if (rc != 0) {
         log_error(&LOG, "start", "err", err.msg, "action", "exit");
     } else {
         daemon_run(&sc.d);
     }
-    stop(&sc);
+    sidecar_stop(&sc);
     return rc == 0 ? 0 : 1;
 }

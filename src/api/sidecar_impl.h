@@ -36,6 +36,14 @@ struct sidecar {
     int64_t next_version_ms;
 };
 
+/* Its life in steps, for whoever has another role in the same process: init, daemon_init of sc->d, start, close (no
+ * scrape and no call runs any more), stop (also without close, and after a start that failed). */
+void sidecar_init(struct sidecar *sc, const struct options *o);
+int sidecar_start(struct sidecar *sc, const struct proxy_events *records, struct errctx *err) MUST_CHECK;
+void sidecar_close(struct sidecar *sc);
+void sidecar_stop(struct sidecar *sc);
+void sidecar_on_watch(void *data);
+
 /* What the API shows has changed: the next call gets a fresh view. */
 void sidecar_drop_view(struct sidecar *sc);
 const struct sidecar_view *sidecar_look(struct sidecar *sc); /* the newest, borrowed until the next call */

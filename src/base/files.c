@@ -70,7 +70,7 @@ static void sync_folder_of(const char *path)
     free(folder);
 }
 
-int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t gid, struct errctx *err)
+static int replace(const char *path, struct view content, mode_t mode, gid_t gid, bool is_durable, struct errctx *err)
 {
     char *temp = mem_printf("%s.tmp.%d", path, (int)getpid());
     int rc = 0, failed = 0;
@@ -89,7 +89,7 @@ int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t
     if (failed == 0) {
         failed = write_all(fd, content);
     }
-    if (failed == 0 && fsync(fd) != 0) {
+    if (failed == 0 && is_durable && fsync(fd) != 0) {
         failed = errno;
     }
     if (close(fd) != 0 && failed == 0) {
@@ -101,25 +101,42 @@ int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t
     if (failed != 0) {
         rc = errctx_set_errno(err, failed, "write(%s)", path);
         unlink(temp);
-    } else {
+    } else if (is_durable) {
         sync_folder_of(path);
     }
     free(temp);
     return rc;
 }
 
-int files_write_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
-                           struct errctx *err)
+int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t gid, struct errctx *err)
+{
+    return replace(path, content, mode, gid, true, err);
+}
+
+static int replace_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool is_durable,
+                              bool *ret_changed, struct errctx *err)
 {
     struct bytes old;
     bytes_init(&old, content.len + 1);
     bool same = files_read(path, &old, NULL) == 0 && view_equal(bytes_view(&old), content);
     bytes_done(&old);
-    int rc = same ? 0 : files_write_atomic(path, content, mode, gid, err);
+    int rc = same ? 0 : replace(path, content, mode, gid, is_durable, err);
     if (rc == 0 && ret_changed != NULL) {
         *ret_changed = !same;
     }
     return rc;
+}
+
+int files_write_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
+                           struct errctx *err)
+{
+    return replace_if_changed(path, content, mode, gid, true, ret_changed, err);
+}
+
+int files_remake_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
+                            struct errctx *err)
+{
+    return replace_if_changed(path, content, mode, gid, false, ret_changed, err);
 }
 
 static bool is_dir(const char *path)

@@ -20,6 +20,11 @@ int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t
 int files_write_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
                            struct errctx *err) MUST_CHECK;
 
+/* The same for files that can be made again from what is durable: replaced atomically for every reader, but without
+ * waiting for the disk. After a power cut the file may be torn or old, so whoever makes it compares it at its start. */
+int files_remake_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,
+                            struct errctx *err) MUST_CHECK;
+
 /* mkdir -p. */
 int files_make_dirs(const char *path, mode_t mode, struct errctx *err) MUST_CHECK;
 

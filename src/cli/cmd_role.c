@@ -1,6 +1,7 @@
 /* kvass appliance, coordinator, sidecar, run: read the options, set up the log, hand over to the role. */
 #include "api/appliance.h"
 #include "api/coordinator.h"
+#include "api/pod.h"
 #include "api/sidecar.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -26,6 +27,7 @@ static const struct {
     int (*run)(const struct options *o);
 } ROLES[] = {
     {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD, appliance_run},
+    {ROLE_APPLIANCE, 1u << SHARD_TYPE_K8S, pod_run},
     {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
     {ROLE_SIDECAR, 0, sidecar_run},
 };
@@ -41,7 +43,7 @@ static int run(const struct options *o)
         }
     }
     fprintf(stderr,
-            "kvass: this version runs the role appliance with --shard.type=process or systemd, and the role "
+            "kvass: this version runs the role appliance with --shard.type=process, systemd or k8s, and the role "
             "coordinator with --shard.type=k8s, static or http\n");
     return EXIT_USAGE;
 }

@@ -14,12 +14,15 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#define SHARED_NAMES_MIN 16
+
 struct group_build {
     const struct group_list_options *opts;
     VEC(struct target_group *) groups;
     VEC(struct labels *) targets; /* of the group being read */
     VEC(struct label) common;
-    size_t target_count;
+    struct label_names *names; /* shared by all sets of the list */
+    size_t target_count, expanded_bytes;
     struct errctx *err;
 };
 
@@ -30,7 +33,7 @@ static int add_target(struct group_build *b, struct view address)
         return errctx_set(b->err, ERR_LIMIT, "%s: more than %d targets", b->opts->file, GROUP_LIST_TARGETS_MAX);
     }
     b->target_count++;
-    *vec_push(&b->targets) = labels_make(&item, 1);
+    *vec_push(&b->targets) = labels_make_shared(b->names, &item, 1);
     return 0;
 }
 
@@ -62,17 +65,37 @@ static char *source_of(const char *source, size_t index)
     return source != NULL ? mem_printf("%s:%zu", source, index) : mem_printf("%zu", index);
 }
 
-static void group_end(struct group_build *b)
+/* Every target carries the labels of its group in the end. */
+static int check_expanded(struct group_build *b)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < b->common.len; i++) {
+        bytes += b->common.items[i].name.len + b->common.items[i].value.len;
+    }
+    if (b->targets.len != 0 && bytes > (GROUP_LIST_BYTES_MAX - b->expanded_bytes) / b->targets.len) {
+        return errctx_set(b->err, ERR_LIMIT, "%s: group %zu: too many labels for so many targets", b->opts->file,
+                          b->groups.len);
+    }
+    b->expanded_bytes += bytes * b->targets.len;
+    return 0;
+}
+
+static int group_end(struct group_build *b)
+{
+    int rc = check_expanded(b);
+    if (rc != 0) {
+        return rc;
+    }
     if (b->opts->extra != NULL) {
         *vec_push(&b->common) = *b->opts->extra;
     }
     char *source = source_of(b->opts->source, b->groups.len);
-    struct labels *common = labels_make(b->common.items, b->common.len);
+    struct labels *common = labels_make_shared(b->names, b->common.items, b->common.len);
     *vec_push(&b->groups) = target_group_new(source, common, b->targets.items, b->targets.len);
     free(source);
     vec_clear(&b->targets);
     vec_clear(&b->common);
+    return 0;
 }
 
 /* Hands over what was read, or frees it. */
@@ -83,6 +106,7 @@ static int finish(struct group_build *b, int rc, struct group_list *ret)
     }
     vec_done(&b->targets);
     vec_done(&b->common);
+    label_names_unref(b->names);
     struct group_list list = {b->groups.items, b->groups.len};
     if (rc != 0) {
         group_list_done(&list);
@@ -107,6 +131,14 @@ struct target_group *group_list_tombstone(const char *source, size_t index)
     struct target_group *g = target_group_new(text, NULL, NULL, 0);
     free(text);
     return g;
+}
+
+/* A dictionary costs some hundred bytes: worth it from a handful of sets on. */
+static void share_names(struct group_build *b, size_t groups, size_t first_targets)
+{
+    if (groups + first_targets >= SHARED_NAMES_MIN) {
+        b->names = label_names_new();
+    }
 }
 
 static int bad_node(struct group_build *b, const struct yaml_node *n, const char *what)
@@ -183,10 +215,7 @@ static int yaml_group(struct group_build *b, const struct yaml_node *group)
                             b->opts->file, key->line, key->column, VIEW_FMT(key->value));
         }
     }
-    if (rc == 0) {
-        group_end(b);
-    }
-    return rc;
+    return rc == 0 ? group_end(b) : rc;
 }
 
 int group_list_from_yaml(const struct group_list_options *opts, const struct yaml_node *list, struct group_list *ret,
@@ -195,7 +224,10 @@ int group_list_from_yaml(const struct group_list_options *opts, const struct yam
     struct group_build b = {.opts = opts, .err = err};
     int rc = 0;
     if (!yaml_is_null(list)) {
+        const struct yaml_node *first = list->count != 0 && list->kind == YAML_SEQUENCE ? list->items[0] : NULL;
+        const struct yaml_node *targets = yaml_get(first, "targets");
         rc = list->kind == YAML_SEQUENCE ? 0 : bad_node(&b, list, "expected a list of target groups");
+        share_names(&b, list->count, targets != NULL ? targets->count : 0);
         for (size_t i = 0; rc == 0 && i < list->count; i++) {
             rc = yaml_group(&b, list->items[i]);
         }
@@ -269,8 +301,7 @@ static int json_group(struct group_build *b, json_t *group)
             return rc;
         }
     }
-    group_end(b);
-    return 0;
+    return group_end(b);
 }
 
 int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret,
@@ -282,6 +313,7 @@ int group_list_from_json(const struct group_list_options *opts, struct view text
     if (rc == 0 && !json_is_array(root) && !json_is_null(root)) {
         rc = bad_json(&b, "expected a list of target groups");
     }
+    share_names(&b, json_array_size(root), json_array_size(json_object_get(json_array_get(root, 0), "targets")));
     for (size_t i = 0; rc == 0 && i < json_array_size(root); i++) {
         rc = json_group(&b, json_array_get(root, i));
     }

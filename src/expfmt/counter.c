@@ -101,15 +101,27 @@ static int judge_line(struct counter *c, const char *base, size_t len, struct li
     return rc;
 }
 
+static bool begins_with(const char *line, const char *end, struct view name)
+{
+    return name.len < (size_t)(end - line) && memcmp(line, name.base, name.len) == 0 &&
+           !cursor_is(line[name.len], CLASS_METRIC);
+}
+
 static void count_names(struct counter *c, const char *base)
 {
+    const char *end = base + c->scan.taken;
     for (size_t i = 0; i < c->scan.start_count; i++) {
-        const char *name = base + c->scan.starts[i];
+        const char *line = base + c->scan.starts[i];
+        struct family *last = c->families.last;
+        if (last != NULL && begins_with(line, end, last->name)) {
+            series_add_family(c, last, last->name);
+            continue;
+        }
         size_t len = 0;
-        while (cursor_is(name[len], CLASS_METRIC)) {
+        while (cursor_is(line[len], CLASS_METRIC)) {
             len++;
         }
-        series_add_name(c, view_make(name, len));
+        series_add_name(c, view_make(line, len));
     }
 }
 
@@ -129,7 +141,7 @@ static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t 
             c->result.series += c->scan.samples;
         }
         at += c->scan.taken;
-        more = c->needs_names && c->scan.start_count + 64 > SCAN_STARTS_MAX;
+        more = c->needs_names && c->scan.start_count + SCAN_STARTS_STEP > SCAN_STARTS_MAX;
     }
     return at - begin;
 }

@@ -71,6 +71,7 @@ int series_add(struct counter *c, const struct sample *sample, struct errctx *er
 
 /* The same for a line known to be a plain one: valid names, no duplicate labels; for bodies that need no label sets. */
 void series_add_name(struct counter *c, struct view name);
+void series_add_family(struct counter *c, struct family *family, struct view name); /* found already */
 
 void series_done(struct counter *c);
 

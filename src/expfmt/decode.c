@@ -26,6 +26,8 @@ struct decoder {
     int failed;       /* the ERR_* that ended the stream; 0 while it lives */
     bool started;     /* a byte has arrived */
     bool in_member;   /* inside a gzip member or a zstd frame */
+    size_t magic_len; /* bytes seen of a zstd frame's magic number */
+    bool skippable;
     bool more_output; /* the last block was full: there may be more without further input */
     size_t unused;    /* input bytes left when the callback asked for a pause */
     struct inflate_state *inflate;
@@ -72,7 +74,7 @@ void decoder_reset(struct decoder *d)
     d->failed = 0;
     d->started = false;
     d->in_member = d->more_output = false;
-    d->unused = 0;
+    d->unused = d->magic_len = 0;
     if (d->zstd != NULL) {
         ZSTD_DCtx_reset(d->zstd, ZSTD_reset_session_and_parameters);
         size_t rc = ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
@@ -136,10 +138,30 @@ static int gzip_step(struct decoder *d, const char **at, size_t *len, size_t *re
     return 0;
 }
 
+/* Frames of zstd before 1.0 are refused: libzstd still reads them, by decoders that know no limit of the window. */
+static bool magic_is_good(struct decoder *d, const char *at, size_t len)
+{
+    static const unsigned char FRAME[] = {0x28, 0xb5, 0x2f, 0xfd}, SKIPPABLE[] = {0x50, 0x2a, 0x4d, 0x18};
+    for (; len > 0 && d->magic_len < 4; at++, len--, d->magic_len++) {
+        unsigned char c = (unsigned char)*at;
+        if (d->magic_len == 0) {
+            d->skippable = (c & 0xf0) == SKIPPABLE[0];
+            c = d->skippable ? SKIPPABLE[0] : c;
+        }
+        if (c != (d->skippable ? SKIPPABLE : FRAME)[d->magic_len]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int zstd_step(struct decoder *d, const char **at, size_t *len, size_t *ret_made, struct errctx *err)
 {
     ZSTD_inBuffer in = {*at, *len, 0};
     ZSTD_outBuffer out = {d->block, BLOCK_BYTES, 0};
+    if (!magic_is_good(d, *at, *len)) {
+        return errctx_set(err, ERR_PARSE, "zstd: no frame");
+    }
     size_t rc = ZSTD_decompressStream(d->zstd, &out, &in);
     if (ZSTD_isError(rc)) {
         return errctx_set(err, ERR_PARSE, "zstd: %s", ZSTD_getErrorName(rc));
@@ -148,6 +170,7 @@ static int zstd_step(struct decoder *d, const char **at, size_t *len, size_t *re
     *len -= in.pos;
     *ret_made = out.pos;
     d->in_member = rc != 0;
+    d->magic_len = rc != 0 ? d->magic_len : 0;
     d->more_output = out.pos == BLOCK_BYTES;
     return 0;
 }

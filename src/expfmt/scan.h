@@ -9,7 +9,8 @@
 
 #include <stdint.h>
 
-#define SCAN_STARTS_MAX 256
+#define SCAN_STARTS_MAX 2048
+#define SCAN_STARTS_STEP 512 /* a scan ends with room for less */
 #define SCAN_LABEL_SLOTS 4096
 
 struct scan {

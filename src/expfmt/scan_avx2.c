@@ -41,8 +41,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = at_most(v, '#'),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    struct halves v = load(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = at_most(v, 0x20),
+        .low = at_most(v, ' '),
         .nul = equals(v, '\0'),
     };
 }

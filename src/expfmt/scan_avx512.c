@@ -17,8 +17,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8('#')),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(0x20)),
+        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(' ')),
         .nul = _mm512_testn_epi8_mask(v, v),
     };
 }

@@ -208,7 +208,11 @@ static bool family_is_kept(struct counter *c, struct family *family, struct view
 
 void series_add_name(struct counter *c, struct view name)
 {
-    struct family *family = c->needs_names ? families_find(&c->families, name) : NULL;
+    series_add_family(c, c->needs_names ? families_find(&c->families, name) : NULL, name);
+}
+
+void series_add_family(struct counter *c, struct family *family, struct view name)
+{
     if (family != NULL) {
         family->scraped++;
     }

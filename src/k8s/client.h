@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+struct k8s_schema; /* k8s/object.h */
 struct k8s_client; /* refcounted; one per API server and identity */
 
 #define K8S_ACCOUNT_FOLDER "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -101,6 +102,7 @@ void k8s_call_cancel(struct k8s_call *call); /* no on_done; not on itself from w
 struct k8s_list_request {
     const struct k8s_resource *resource;
     const char *namespace, *label_selector, *field_selector;
+    const struct k8s_schema *schema; /* NULL = whole items; else what it names, and what items have in common */
     unsigned page;      /* items a page; 0 = 500 */
     bool from_cache;    /* resourceVersion=0: what the server has in memory, in one page, perhaps stale */
     int64_t timeout_ms; /* of a page; 0 = 60 s */

@@ -2,6 +2,7 @@
 #include "k8s/event.h"
 
 #include "k8s/client.h"
+#include "k8s/schema.h"
 
 static const char *const NAMES[] = {
     [K8S_EVENT_ADDED] = "ADDED",       [K8S_EVENT_MODIFIED] = "MODIFIED", [K8S_EVENT_DELETED] = "DELETED",
@@ -13,10 +14,10 @@ const char *k8s_event_name(enum k8s_event_type type)
     return NAMES[type];
 }
 
-int k8s_event_read(struct view text, struct k8s_event *ret, struct errctx *err)
+int k8s_event_read(struct view text, const struct k8s_schema *schema, struct k8s_event *ret, struct errctx *err)
 {
-    json_error_t where;
-    json_t *tree = json_loadb(text.base, text.len, JSON_ALLOW_NUL, &where);
+    json_error_t where = {.text = "its brackets do not match"};
+    json_t *tree = k8s_schema_load(schema, true, text, &where);
     const char *type = json_string_value(json_object_get(tree, "type"));
     const json_t *object = json_object_get(tree, "object");
     if (type == NULL || !json_is_object(object)) {

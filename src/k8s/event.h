@@ -4,6 +4,7 @@
 
 #include "base/errctx.h"
 #include "base/view.h"
+#include "k8s/object.h"
 
 #include <jansson.h>
 
@@ -24,8 +25,9 @@ struct k8s_event {
     json_t *tree;                 /* owned */
 };
 
-/* ERR_PARSE: no JSON object with type and object. */
-int k8s_event_read(struct view text, struct k8s_event *ret, struct errctx *err) MUST_CHECK;
+/* schema: what of the object is looked at. ERR_PARSE: no JSON object with type and object. */
+int k8s_event_read(struct view text, const struct k8s_schema *schema, struct k8s_event *ret,
+                   struct errctx *err) MUST_CHECK;
 void k8s_event_done(struct k8s_event *e);
 const char *k8s_event_name(enum k8s_event_type type);
 

@@ -3,6 +3,7 @@
  * Pages of 500 with a continue token, or one page from the server's memory. All pages show one moment; a token expires
  * after minutes, and the list then begins anew (the server offers to go on inconsistently, which helps nobody who wants
  * to watch from there). Each item is parsed, handed over and dropped before the next one is looked at. */
+#include "k8s/schema.h"
 #include "k8s/stream.h"
 
 #include "base/mem.h"
@@ -47,7 +48,9 @@ static void list_page(struct k8s_list *l);
 static int on_piece(void *data, struct view text)
 {
     struct k8s_list *l = data;
-    json_t *item = text.base != NULL ? json_loadb(text.base, text.len, JSON_ALLOW_NUL, NULL) : NULL;
+    json_t *item = text.base == NULL        ? NULL
+                   : l->req.schema != NULL ? k8s_schema_load(l->req.schema, false, text, NULL)
+                                           : json_loadb(text.base, text.len, JSON_ALLOW_NUL, NULL);
     if (item == NULL) {
         metric_add(METRIC_K8S_BROKEN_OBJECTS, 1, l->resource.plural);
         return 0;

@@ -12,6 +12,7 @@
 #include "base/invariant.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "k8s/schema.h"
 #include "k8s/texts.h"
 
 #include <stdio.h>
@@ -28,74 +29,6 @@ struct k8s_object {
     uint32_t len;
     unsigned char data[]; /* namespace (a shared text), name (a text), root map */
 };
-
-/* --- schemas */
-
-struct k8s_schema {
-    struct view key;
-    bool is_unique;
-    VEC(struct k8s_schema *) members; /* none: everything */
-};
-
-void k8s_schema_free(struct k8s_schema **s)
-{
-    if (*s == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < (*s)->members.len; i++) {
-        k8s_schema_free(&(*s)->members.items[i]);
-    }
-    vec_done(&(*s)->members);
-    MEM_FREE(*s);
-}
-
-static const char *schema_read(struct k8s_schema *parent, const char *p)
-{
-    while (*p != '\0' && *p != ')') {
-        size_t len = strcspn(p, " !()");
-        if (len == 0) {
-            invariant(*p == ' ');
-            p++;
-            continue;
-        }
-        struct k8s_schema *s = mem_calloc(1, sizeof(*s));
-        s->key = view_make(p, len);
-        p += len;
-        *vec_push(&parent->members) = s;
-        if (*p == '!') {
-            s->is_unique = true;
-            p++;
-        }
-        if (*p == '(') {
-            p = schema_read(s, p + 1);
-            invariant(*p == ')');
-            p++;
-        }
-    }
-    return p;
-}
-
-struct k8s_schema *k8s_schema_new(const char *text)
-{
-    struct k8s_schema *s = mem_calloc(1, sizeof(*s));
-    const char *end = schema_read(s, text);
-    invariant(*end == '\0');
-    return s;
-}
-
-/* NULL: not kept. */
-static const struct k8s_schema *schema_member(const struct k8s_schema *s, const char *key)
-{
-    if (s->members.len == 0) {
-        return s;
-    }
-    for (size_t i = 0; i < s->members.len; i++) {
-        if (view_is(s->members.items[i]->key, key)) {
-            return s->members.items[i];
-        }
-    }
-    return NULL;
-}
 
 /* --- packing */
 
@@ -170,7 +103,7 @@ static void put_map(struct packer *p, const json_t *map, const struct k8s_schema
          it = json_object_iter_next((json_t *)(uintptr_t)map, it)) {
         key = json_object_iter_key(it);
         v = json_object_iter_value(it);
-        const struct k8s_schema *member = schema_member(s, key);
+        const struct k8s_schema *member = k8s_schema_member(s, view_of(key));
         if (member != NULL && is_kept(v)) {
             put_text(p, view_of(key), false);
             put_value(p, v, member);

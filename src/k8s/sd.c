@@ -20,7 +20,7 @@
 #define NAMES_PER_SETS 1000000 /* groups built with one dictionary of names, which only grows */
 #define NAMESPACE_FILE K8S_ACCOUNT_FOLDER "/namespace"
 
-static const char POD_SCHEMA[] =
+const char SD_POD_SCHEMA[] =
     "metadata(uid! labels annotations ownerReferences(kind name controller)) "
     "spec(nodeName containers(name image ports(name containerPort protocol)) "
     "initContainers(name image ports(name containerPort protocol))) "
@@ -48,7 +48,7 @@ static const struct role {
     void (*build)(struct sd_build *b, const struct k8s_object *o);
 } ROLES[] = {
     [SD_NODE] = {&K8S_NODES, NODE_SCHEMA, "node", sd_build_node},
-    [SD_POD] = {&K8S_PODS, POD_SCHEMA, "pod", sd_build_pod},
+    [SD_POD] = {&K8S_PODS, SD_POD_SCHEMA, "pod", sd_build_pod},
     [SD_SERVICE] = {&K8S_SERVICES, SERVICE_SCHEMA, "svc", sd_build_service},
     [SD_ENDPOINTS] = {&K8S_ENDPOINTS, ENDPOINTS_SCHEMA, "endpoints", sd_build_endpoints},
     [SD_SLICE] = {&K8S_SLICES, SLICE_SCHEMA, "endpointslice", sd_build_slice},
@@ -344,7 +344,7 @@ static void watch_open(struct scope_watch *w)
         enum sd_role role; /* whose selector counts; SD_ROLE_COUNT: none */
         const char *schema;
     } KINDS[] = {
-        [SD_KIND_POD] = {SD_POD, POD_SCHEMA},
+        [SD_KIND_POD] = {SD_POD, SD_POD_SCHEMA},
         [SD_KIND_SERVICE] = {SD_SERVICE, SERVICE_SCHEMA},
         [SD_KIND_NODE] = {SD_NODE, NODE_SCHEMA},
         [SD_KIND_NAMESPACE] = {SD_ROLE_COUNT, NAMESPACE_SCHEMA},
@@ -393,6 +393,16 @@ static void scope_new(struct discoverer *d, const char *namespace)
 
 /* --- life */
 
+static void add_namespace(struct sd_config *c, struct view name)
+{
+    for (size_t i = 0; i < c->namespace_count; i++) {
+        if (view_is(name, c->namespaces[i])) {
+            return;
+        }
+    }
+    c->namespaces[c->namespace_count++] = arena_view(c->arena, name).base;
+}
+
 static int add_own_namespace(struct sd_config *c, struct errctx *err)
 {
     struct bytes text;
@@ -407,7 +417,7 @@ static int add_own_namespace(struct sd_config *c, struct errctx *err)
     } else if (name.len == 0) {
         rc = errctx_set(err, ERR_INVALID, "namespaces.own_namespace: %s is empty", NAMESPACE_FILE);
     } else {
-        c->namespaces[c->namespace_count++] = arena_view(c->arena, name).base;
+        add_namespace(c, name);
     }
     bytes_done(&text);
     return rc;

@@ -15,6 +15,8 @@ enum sd_role { SD_NODE, SD_POD, SD_SERVICE, SD_ENDPOINTS, SD_SLICE, SD_INGRESS, 
 
 #define SD_NAMESPACES_MAX 10000
 
+extern const char SD_POD_SCHEMA[]; /* what is kept of a pod */
+
 /* --- configuration (sd_config.c) */
 
 struct sd_selector {

@@ -203,6 +203,7 @@ static void list_start(struct k8s_watch *w)
         .label_selector = w->label_selector,
         .field_selector = w->field_selector,
         .from_cache = !w->is_consistent && !w->has_listed && !w->from_cache_failed,
+        .schema = w->store.schema,
         .on_item = on_item,
         .on_begin = on_list_begin,
         .on_done = on_list_done,
@@ -251,7 +252,7 @@ static int on_event(void *data, struct view text)
     struct k8s_watch *w = data;
     struct k8s_event e;
     struct errctx err = ERRCTX_INIT;
-    if (text.base == NULL || k8s_event_read(text, &e, &err) != 0) {
+    if (text.base == NULL || k8s_event_read(text, w->store.schema, &e, &err) != 0) {
         metric_add(METRIC_K8S_BROKEN_OBJECTS, 1, w->resource.plural);
         return 0;
     }

@@ -14,7 +14,10 @@
  * Kept connections lie in libcurl's set of the multi, or for callers with many hosts in one of KEPT_SETS sets (shares
  * of this thread alone, hence without locks), because libcurl's work for a transfer grows with the set it belongs to.
  *
- * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done. */
+ * Must never call out to the user from inside libcurl: finished transfers are collected, `flush` runs, then on_done.
+ *
+ * A resume hands held-back bytes to the write callback. When that gives up, libcurl returns an error and leaves the
+ * transfer there, neither polled nor timed: it would stall until its deadline, so we end it ourselves. */
 #include "net/curl_loop.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -43,9 +46,10 @@ struct sock {
 
 struct transfer {
     CURL *easy;
-    struct transfer *next; /* in the pool */
+    struct transfer *next; /* in the pool, or among the broken */
     struct curl_slist *kept;
     bool running;
+    CURLcode broken; /* what a resume ended with */
     curl_done_fn *on_done;
     void *data;
     char error[CURL_ERROR_SIZE];
@@ -61,6 +65,7 @@ struct curl_loop {
     size_t sock_cap;
     CURLSH *kept[KEPT_SETS]; /* made when first used */
     struct transfer *pool;
+    struct transfer *broken; /* to be ended with the next batch */
     size_t pool_len, easies_out;
     void (*flush)(void *data);
     void *flush_data;
@@ -148,6 +153,25 @@ static int on_close(void *data, curl_socket_t fd)
     return close(fd);
 }
 
+static void leave_broken(struct curl_loop *cl, struct transfer *t)
+{
+    for (struct transfer **at = &cl->broken; *at != NULL; at = &(*at)->next) {
+        if (*at == t) {
+            *at = t->next;
+            t->next = NULL;
+            return;
+        }
+    }
+}
+
+static void end_transfer(struct curl_loop *cl, struct transfer *t, CURLcode code)
+{
+    leave_broken(cl, t);
+    curl_multi_remove_handle(cl->multi, t->easy);
+    t->running = false;
+    t->on_done(t->data, t->easy, t->broken != CURLE_OK ? t->broken : code);
+}
+
 static void finish_batch(struct curl_loop *cl)
 {
     CURLMsg *msg;
@@ -163,9 +187,10 @@ static void finish_batch(struct curl_loop *cl)
             continue;
         }
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&t);
-        curl_multi_remove_handle(cl->multi, easy);
-        t->running = false;
-        t->on_done(t->data, easy, code);
+        end_transfer(cl, t, code);
+    }
+    while (cl->broken != NULL) {
+        end_transfer(cl, cl->broken, CURLE_OK);
     }
 }
 
@@ -363,6 +388,7 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
     struct transfer *t = transfer_of(easy);
     invariant(!t->running);
     t->running = true;
+    t->broken = CURLE_OK;
     t->on_done = on_done;
     t->data = data;
     t->error[0] = '\0';
@@ -373,6 +399,7 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 {
     struct transfer *t = transfer_of(easy);
     if (t->running) {
+        leave_broken(cl, t);
         curl_multi_remove_handle(cl->multi, easy);
         t->running = false;
     }
@@ -380,8 +407,13 @@ void curl_loop_cancel(struct curl_loop *cl, CURL *easy)
 
 void curl_loop_resume(struct curl_loop *cl, CURL *easy)
 {
-    if (transfer_of(easy)->running) {
-        curl_easy_pause(easy, CURLPAUSE_CONT);
+    struct transfer *t = transfer_of(easy);
+    if (t->running && t->broken == CURLE_OK) {
+        t->broken = curl_easy_pause(easy, CURLPAUSE_CONT);
+        if (t->broken != CURLE_OK) {
+            t->next = cl->broken;
+            cl->broken = t;
+        }
         uv_timer_start(&cl->timer, on_timeout, 0, 0);
     }
 }

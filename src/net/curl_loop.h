@@ -51,8 +51,8 @@ void curl_loop_start(struct curl_loop *cl, CURL *easy, curl_done_fn *on_done, vo
 void curl_loop_cancel(struct curl_loop *cl, CURL *easy);
 
 /* Resumes a transfer whose write callback paused it (accept the data, then curl_easy_pause(easy, CURLPAUSE_RECV)).
- * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case. Not from
- * inside a curl callback. */
+ * Held-back bytes may reach the write callback before this returns; `flush` runs soon after in any case, and on_done
+ * when the callback gave up. Not from inside a curl callback. */
 void curl_loop_resume(struct curl_loop *cl, CURL *easy);
 
 /* `flush` runs after every batch of socket events, before the on_done calls of that batch: the place to send on what

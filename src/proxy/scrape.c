@@ -35,7 +35,7 @@ static void report(struct scrape *s)
         .body_bytes = s->counted.body_bytes,
         .wire_bytes = s->wire_bytes,
         .health = err->code == 0 ? TARGET_HEALTH_UP : TARGET_HEALTH_DOWN,
-        .http_status = s->upstream_status,
+        .http_status = s->head.status,
     };
     snprintf(r.error, sizeof(r.error), "%.*s", SCRAPE_ERROR_MAX - 1, err->msg);
     worker_report(s->worker, &r);

@@ -9,6 +9,7 @@
 
 #include "expfmt/decode.h"
 #include "model/scrape_record.h"
+#include "proxy/answer_head.h"
 #include "proxy/worker.h"
 
 #include <h2o.h>
@@ -58,11 +59,7 @@ struct scrape {
     struct curl_slist *headers, *proxy_headers;
     char *redirect_url; /* NULL: the target's own */
     unsigned hops;
-    int upstream_status;
-    size_t head_bytes;
-    char upstream_reason[128], content_type[256], content_encoding[64];
-    bool has_type, has_encoding; /* the first header of a name counts */
-    bool head_ended;             /* libcurl takes a head that is cut off for a whole one */
+    struct answer_head head;
     enum content_encoding encoding;
     bool body_begun;
     struct decoder *decoder;

@@ -165,12 +165,12 @@ static void send_head(struct scrape *s)
     req->res.status = 200;
     req->res.reason = "OK";
     req->res.content_length = known ? s->waiting.bytes : SIZE_MAX;
-    if (s->content_type[0] != '\0') {
-        h2o_iovec_t type = h2o_strdup(&req->pool, s->content_type, SIZE_MAX);
+    if (s->head.content_type[0] != '\0') {
+        h2o_iovec_t type = h2o_strdup(&req->pool, s->head.content_type, SIZE_MAX);
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type.base, type.len);
     }
-    if (s->pass_compressed && s->content_encoding[0] != '\0') {
-        h2o_iovec_t encoding = h2o_strdup(&req->pool, s->content_encoding, SIZE_MAX);
+    if (s->pass_compressed && s->head.content_encoding[0] != '\0') {
+        h2o_iovec_t encoding = h2o_strdup(&req->pool, s->head.content_encoding, SIZE_MAX);
         h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_ENCODING, NULL, encoding.base, encoding.len);
     }
     if (!known && req->version < 0x101) {
@@ -216,8 +216,8 @@ void downstream_fail(struct scrape *s)
     }
     if (!s->head_sent) {
         s->done_sending = true;
-        if (s->upstream_status != 0 && s->upstream_status != 200 && s->fail_status == s->upstream_status) {
-            answer_error(req, s->upstream_status, s->upstream_reason[0] != '\0' ? s->upstream_reason : "Error", "");
+        if (s->head.status != 0 && s->head.status != 200 && s->fail_status == s->head.status) {
+            answer_error(req, s->head.status, s->head.reason[0] != '\0' ? s->head.reason : "Error", "");
         } else {
             answer_error(req, s->fail_status, status_phrase(s->fail_status), s->err.msg);
         }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-#define HEAD_BYTES_MAX ((size_t)256 << 10)
 #define ERROR_BODY_MAX ((size_t)16384)   /* of an answer with another status, read so that the connection can be kept */
 #define STASH_MAX      ((size_t)1 << 20) /* libcurl holds at most two buffers of 64 KiB */
 
@@ -55,10 +54,10 @@ static int begin_body(struct scrape *s)
     const struct job_conf *j = job_client_conf(s->job);
     s->body_begun = true;
     take_counter(s);
-    int rc = exposition_format_parse(view_of(s->content_type), view_of(j->fallback_scrape_protocol),
+    int rc = exposition_format_parse(view_of(s->head.content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
-    if (!content_encoding_parse(view_of(s->content_encoding), &s->encoding)) {
+    if (!content_encoding_parse(view_of(s->head.content_encoding), &s->encoding)) {
         s->encoding =
             ENCODING_IDENTITY; /* as Prometheus: an encoding it does not know is ignored, the bytes are parsed */
     }
@@ -136,7 +135,7 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
     int rc = 0;
     s->wire_bytes += len;
     s->turn_bytes = 0;
-    if (s->upstream_status != 200) {
+    if (s->head.status != 200) {
         return s->wire_bytes > ERROR_BODY_MAX ? CURL_WRITEFUNC_ERROR : len;
     }
     if (!s->body_begun) {
@@ -183,17 +182,6 @@ bool upstream_resume(struct scrape *s)
 
 /* ---------------------------------------------------------------- the answer's head */
 
-/* Without control characters: it goes on to Prometheus. */
-static void copy_header(char *to, size_t max, struct view value)
-{
-    size_t n = value.len < max - 1 ? value.len : max - 1;
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)value.base[i];
-        to[i] = (char)(c < ' ' || c == 0x7f ? '?' : c);
-    }
-    to[n] = '\0';
-}
-
 static struct view trim(struct view v)
 {
     while (v.len > 0 && (v.base[0] == ' ' || v.base[0] == '\t')) {
@@ -205,27 +193,6 @@ static struct view trim(struct view v)
     return v;
 }
 
-/* "HTTP/1.1 404 Not Found": begins a head; redirects and 100s have had theirs before. */
-static void take_status_line(struct scrape *s, struct view line)
-{
-    s->upstream_status = 0;
-    s->upstream_reason[0] = s->content_type[0] = s->content_encoding[0] = '\0';
-    s->has_type = s->has_encoding = s->head_ended = false;
-    s->head_bytes = 0;
-    const char *space = memchr(line.base, ' ', line.len);
-    if (space != NULL) {
-        struct view rest = trim(view_make(space, line.len - (size_t)(space - line.base)));
-        long status = 0;
-        for (size_t i = 0; i < rest.len && i < 3 && rest.base[i] >= '0' && rest.base[i] <= '9'; i++) {
-            status = status * 10 + (rest.base[i] - '0');
-        }
-        s->upstream_status = (int)status;
-        if (rest.len > 4) {
-            copy_header(s->upstream_reason, sizeof(s->upstream_reason), view_make(rest.base + 4, rest.len - 4));
-        }
-    }
-}
-
 static bool header_is(struct view name, const char *want)
 {
     return name.len == strlen(want) && strncasecmp(name.base, want, name.len) == 0;
@@ -234,32 +201,11 @@ static bool header_is(struct view name, const char *want)
 static size_t on_header(char *base, size_t size, size_t count, void *data)
 {
     struct scrape *s = data;
-    struct view line = view_make(base, size * count);
+    size_t len = size * count;
     if (s->body_begun) {
-        return line.len; /* trailers say nothing */
+        return len; /* trailers say nothing */
     }
-    if (view_has_prefix(line, VIEW("HTTP/"))) {
-        take_status_line(s, line);
-    }
-    s->head_bytes += line.len;
-    if (s->head_bytes > HEAD_BYTES_MAX) {
-        errctx_set(&s->err, ERR_LIMIT, "the head of the answer is larger than %zu bytes", HEAD_BYTES_MAX);
-        return line.len + 1;
-    }
-    s->head_ended = trim(line).len == 0;
-    const char *colon = memchr(line.base, ':', line.len);
-    if (colon != NULL) {
-        struct view name = view_make(line.base, (size_t)(colon - line.base));
-        struct view value = trim(view_make(colon + 1, line.len - name.len - 1));
-        if (header_is(name, "content-type") && !s->has_type) {
-            s->has_type = true;
-            copy_header(s->content_type, sizeof(s->content_type), value);
-        } else if (header_is(name, "content-encoding") && !s->has_encoding) {
-            s->has_encoding = true;
-            copy_header(s->content_encoding, sizeof(s->content_encoding), value);
-        }
-    }
-    return line.len;
+    return answer_head_take(&s->head, view_make(base, len), &s->err) == 0 ? len : len + 1;
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -301,7 +247,7 @@ static void follow(struct scrape *s, char *url)
     }
     free(s->redirect_url);
     s->redirect_url = url;
-    s->upstream_status = 0;
+    s->head.status = 0;
     s->wire_bytes = 0;
     curl_loop_easy_put(s->worker->curl, s->easy);
     s->easy = NULL;
@@ -312,11 +258,11 @@ static void follow(struct scrape *s, char *url)
 static bool judge_head(struct scrape *s, CURL *easy, CURLcode code)
 {
     bool whole = code == CURLE_OK || code == CURLE_WRITE_ERROR; /* the latter: a long page about an error */
-    if (code == CURLE_OK && s->err.code == 0 && !s->head_ended) {
+    if (code == CURLE_OK && s->err.code == 0 && !s->head.ended) {
         scrape_fail(s, 502, ERR_UNAVAILABLE, "unexpected EOF in the head of the answer");
         return true;
     }
-    if (s->upstream_status == 200 || !whole || s->err.code != 0) {
+    if (s->head.status == 200 || !whole || s->err.code != 0) {
         return false;
     }
     char *next = code == CURLE_OK ? http_profile_redirect(job_client_profile(s->job), easy) : NULL;
@@ -324,9 +270,9 @@ static bool judge_head(struct scrape *s, CURL *easy, CURLcode code)
         follow(s, next);
         return true;
     }
-    bool passes = s->upstream_status >= 200 && s->upstream_status <= 599;
-    scrape_fail(s, passes ? s->upstream_status : 502, ERR_UNAVAILABLE, "server returned HTTP status %d %s",
-                s->upstream_status, s->upstream_reason);
+    bool passes = s->head.status >= 200 && s->head.status <= 599;
+    scrape_fail(s, passes ? s->head.status : 502, ERR_UNAVAILABLE, "server returned HTTP status %d %s", s->head.status,
+                s->head.reason);
     return true;
 }
 

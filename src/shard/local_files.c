@@ -9,6 +9,9 @@
  * vanishes, but does for one whose list becomes empty (pitfall 42). So the new configuration is first rendered together
  * with the old job, empty, and without it when two intervals and the usual grace have passed.
  *
+ * Target files are not synced to the disk one by one (at some milliseconds each, thousands of jobs would stall the
+ * loop): every start renders them all anew and compares, so a power cut costs nothing that is not made again.
+ *
  * A failed write (disk full, folder gone) is kept as a sentence, retried every few seconds, and holds back the
  * acknowledgement. */
 #include "base/files.h"
@@ -176,7 +179,7 @@ static int write_job(struct local_shard *s, const struct render_options *opts, s
     bytes_init(&text, CONFIG_BYTES_MAX);
     int rc = render_target_file(j->conf, opts, items, count, &text, err);
     if (rc == 0) {
-        rc = files_write_if_changed(j->path, bytes_view(&text), FILE_MODE, s->env.gid, &changed, err);
+        rc = files_remake_if_changed(j->path, bytes_view(&text), FILE_MODE, s->env.gid, &changed, err);
     }
     bytes_done(&text);
     if (rc != 0 || changed) {

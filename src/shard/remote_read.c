@@ -23,8 +23,10 @@ static void learn_config(struct remote_shard *s)
         remote_push_want(&s->config); /* it lost ours, or somebody else's came */
     } else if (in_sync) {
         s->config.is_due = false;
-        s->config.error[0] = '\0';
         s->config.backoff_ms = 0;
+        if (!s->config_refused || strcmp(i->config_hash, s->conf != NULL ? s->conf->hash : "") == 0) {
+            s->config.error[0] = '\0';
+        }
     }
 }
 

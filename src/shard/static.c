@@ -195,7 +195,9 @@ static void look(const struct static_provider *p, struct stat *ret)
 int static_provider_reload(struct provider *base, struct errctx *err)
 {
     struct static_provider *p = static_of(base);
+    struct errctx own = ERRCTX_INIT;
     struct provider_list fresh = {0};
+    err = err != NULL ? err : &own;
     look(p, &p->seen);
     int rc = read_file(p->path, &p->list, &fresh, err);
     if (rc != 0) {

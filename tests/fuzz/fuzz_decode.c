@@ -1,5 +1,5 @@
-/* The decoders: every split of the input gives the same output and verdict, and a decoder can be used again after
- * a reset. First byte: the encoding. */
+/* The decoders: every split of the input and every pause gives the same output and verdict, and a decoder can be used
+ * again after a reset. First byte: the encoding. */
 #include "base/hash.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -12,6 +12,7 @@
 struct sink {
     uint64_t hash;
     size_t len;
+    bool pauses, paused_last; /* every second block */
 };
 
 static int sink_take(void *data, const char *base, size_t len, struct errctx *err)
@@ -20,19 +21,25 @@ static int sink_take(void *data, const char *base, size_t len, struct errctx *er
     invariant(len > 0 && len <= 65536);
     s->hash = fnv1a64(s->hash, base, len);
     s->len += len;
-    return s->len > OUTPUT_MAX ? errctx_set(err, ERR_LIMIT, "too long") : 0;
+    s->paused_last = s->pauses && !s->paused_last;
+    return s->len > OUTPUT_MAX ? errctx_set(err, ERR_LIMIT, "too long") : s->paused_last ? ERR_AGAIN : 0;
 }
 
 static int decode(struct decoder *d, const uint8_t *data, size_t size, size_t piece, struct sink *ret)
 {
     struct errctx err = ERRCTX_INIT;
     int rc = 0;
-    *ret = (struct sink){FNV1A64_INIT, 0};
+    *ret = (struct sink){.hash = FNV1A64_INIT, .pauses = piece % 2 == 0};
     decoder_reset(d);
     for (size_t at = 0; at < size && rc == 0; at += piece) {
         size_t n = piece < size - at ? piece : size - at;
         char *copy = mem_dup(data + at, n);
         rc = decoder_feed(d, copy, n, sink_take, ret, &err);
+        while (rc == ERR_AGAIN) {
+            size_t left = decoder_unused(d);
+            invariant(left <= n);
+            rc = decoder_feed(d, copy + n - left, left, sink_take, ret, &err);
+        }
         free(copy);
     }
     rc = rc != 0 ? rc : decoder_finish(d, &err);

@@ -5,6 +5,7 @@
 #include "k8s/answer.h"
 #include "k8s/event.h"
 #include "k8s/json_split.h"
+#include "k8s/schema.h"
 #include "k8s/texts.h"
 
 #include <string.h>
@@ -44,6 +45,17 @@ static void take(struct run *r, const json_t *tree)
     k8s_object_free(o, r->texts);
 }
 
+/* What parses as a whole parses when pruned, and packs to the same. */
+static void compare(struct run *r, const json_t *whole, const json_t *pruned)
+{
+    invariant(whole == NULL || pruned != NULL);
+    struct k8s_object *a = k8s_object_new(whole, r->schema, r->texts), *b = k8s_object_new(pruned, r->schema, r->texts);
+    invariant(whole == NULL || (a == NULL) == (b == NULL));
+    invariant(a == NULL || k8s_object_equal(a, b));
+    k8s_object_free(a, r->texts);
+    k8s_object_free(b, r->texts);
+}
+
 static int on_piece(void *data, struct view text)
 {
     struct run *r = data;
@@ -53,13 +65,15 @@ static int on_piece(void *data, struct view text)
     if (text.base == NULL) {
         return 0;
     }
-    if (r->mode == JSON_SPLIT_EVENTS && k8s_event_read(text, &e, NULL) == 0) {
+    if (r->mode == JSON_SPLIT_EVENTS && k8s_event_read(text, r->schema, &e, NULL) == 0) {
         take(r, e.object);
         k8s_event_done(&e);
     } else if (r->mode == JSON_SPLIT_ITEMS) {
-        json_t *tree = json_loadb(text.base, text.len, JSON_ALLOW_NUL, NULL);
-        take(r, tree);
-        json_decref(tree);
+        json_t *whole = json_loadb(text.base, text.len, JSON_ALLOW_NUL, NULL), *pruned = k8s_schema_load(r->schema, false, text, NULL);
+        compare(r, whole, pruned);
+        take(r, pruned);
+        json_decref(whole);
+        json_decref(pruned);
     }
     return 0;
 }

@@ -17,6 +17,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -106,6 +107,8 @@ class Api:
 
 def pids(program):
     """Of the plane's own processes, by program name."""
+    if program in restarted:
+        return [restarted[program].pid]
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -118,6 +121,28 @@ def pids(program):
         if parent == int(os.environ["KUBE_PLANE_PID"]) and name == program:
             found.append(int(pid))
     return found
+
+
+restarted = {}
+
+
+def restart(program):
+    """Kills a server of the plane outright and starts it again with the same arguments; it ends with the tests."""
+    (pid,) = pids(program)
+    with open(f"/proc/{pid}/cmdline", "rb") as f:
+        words = [w.decode() for w in f.read().split(b"\0")[:-1]]
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:  # its sockets are closed once it is a zombie or gone
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                if f.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    break
+        except OSError:
+            break
+        time.sleep(0.05)
+    with open(os.path.join(os.environ["KUBE_RUN"], "log", program + ".again.log"), "ab") as log:
+        restarted[program] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 class Relay:

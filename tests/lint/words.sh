@@ -6,7 +6,7 @@ failed=0
 refuse() {
     why=$1 pattern=$2
     found=$(find src bench scripts etc docs deploy debian -name .deps -prune -o -type f ! -name '*.pyc' -print 2>/dev/null | sort | xargs grep -nIE "$pattern" /dev/null |
-        grep -vE 'behavior: (merge|replace)$') # a word of kustomize
+        grep -vE 'behavior: (merge|replace)$|"Initialized"') # words of kustomize and Kubernetes
     if [ -n "$found" ]; then
         printf '%s\n%s\n' "$why:" "$found"
         failed=1

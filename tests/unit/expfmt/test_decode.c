@@ -167,6 +167,28 @@ static void test_zstd_window(void **state)
     decoder_free(&d);
 }
 
+/* Frames of zstd 0.5 to 0.7, whole or in pieces: libzstd would read them, without a limit of the window. */
+static void test_zstd_legacy(void **state)
+{
+    struct sink s = {0};
+    struct decoder *d = decoder_new(ENCODING_ZSTD);
+    (void)state;
+    bytes_init(&s.out, 1 << 20);
+    for (char version = 0x24; version <= 0x27; version++) {
+        const char frame[] = {version, (char)0xb5, 0x2f, (char)0xfd, 0x04, 0x4d, 0, 0, 0};
+        for (size_t split = 1; split <= sizeof(frame); split++) {
+            assert_int_equal(decode(d, frame, sizeof(frame), split, &s, NULL), ERR_PARSE);
+        }
+    }
+    /* a skippable frame is nothing at all */
+    const char skippable[] = {0x5a, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 'x', 'y'};
+    for (size_t split = 1; split <= sizeof(skippable); split++) {
+        assert_int_equal(decode(d, skippable, sizeof(skippable), split, &s, NULL), 0);
+    }
+    bytes_done(&s.out);
+    decoder_free(&d);
+}
+
 static void test_callback_stops(void **state)
 {
     static char text[300000], packed[400000];
@@ -202,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_zstd),
         cmocka_unit_test(test_gzip_corruption),
         cmocka_unit_test(test_zstd_window),
+        cmocka_unit_test(test_zstd_legacy),
         cmocka_unit_test(test_callback_stops),
         cmocka_unit_test(test_names),
     };

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "k8s/event.h"
+#include "k8s/schema.h"
 #include "k8s/texts.h"
 
 #include <stdio.h>
@@ -180,7 +181,7 @@ static void test_events(void **state)
     for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         struct k8s_event e;
         struct errctx err = ERRCTX_INIT;
-        assert_int_equal(k8s_event_read(view_of(ROWS[i].text), &e, &err), ROWS[i].rc);
+        assert_int_equal(k8s_event_read(view_of(ROWS[i].text), schema, &e, &err), ROWS[i].rc);
         assert_int_equal(err.code, ROWS[i].rc);
         if (ROWS[i].rc == 0) {
             assert_int_equal(e.type, ROWS[i].type);
@@ -189,6 +190,37 @@ static void test_events(void **state)
             k8s_event_done(&e);
         }
     }
+}
+
+static void test_pruning(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        {"{}", "{}"},
+        {"{ \"kind\" : \"Pod\" , \"x\":[{\"a\":\"]}\\\"\"}], \"spec\" : {\"y\":1,\"nodeName\":\"n\"} }",
+         "{\"kind\":\"Pod\",\"spec\":{\"nodeName\":\"n\"}}"},
+        {"{\"metadata\":{\"managedFields\":[{}],\"name\":\"a\",\"labels\":{\"managedFields\":[1, 2]}}}",
+         "{\"metadata\":{\"name\":\"a\",\"labels\":{\"managedFields\":[1, 2]}}}"},
+        {"{\"spec\":{\"ports\":[ {\"name\":\"p\",\"z\":0} , null, [[{\"z\":0}]], 7 ]}}",
+         "{\"spec\":{\"ports\":[{\"name\":\"p\"},null,[[{\"z\":0}]],7]}}"},
+        {"{\"spec\":null,\"metadata\":true}", "{\"spec\":null,\"metadata\":true}"},
+        {"{\"a\":}", NULL}, {"{\"a\" 1}", NULL}, {"{\"a\":1", NULL}, {"{\"a\":\"x", NULL}, {"{\"a\":\"x\\", NULL}, {"{a:1}", NULL},
+        {"{\"spec\":{]}", NULL}, {"{} {}", NULL}, {"", NULL}, {"{\"a\":1,}", NULL}, {"{\"spec\":[}", NULL},
+    };
+    struct k8s_schema *s = k8s_schema_new(SCHEMA);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct bytes out;
+        bytes_init(&out, 1000);
+        int rc = k8s_schema_prune(s, false, view_of(rows[i].in), &out);
+        assert_int_equal(rc, rows[i].out != NULL ? 0 : ERR_PARSE);
+        if (rows[i].out != NULL) {
+            assert_string_equal(out.base, rows[i].out);
+        }
+        bytes_done(&out);
+    }
+    k8s_schema_free(&s);
 }
 
 int main(void)
@@ -200,7 +232,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses_depth_and_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_text_with_a_nul, setup, teardown),
-        cmocka_unit_test(test_events),
+        cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+        cmocka_unit_test(test_pruning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,7 @@ struct get {
     bool done;
     size_t bytes;
     size_t pause_every; /* pause after so many bytes; 0 = never */
+    size_t give_up_at;  /* bytes; 0 = never */
     size_t since_pause;
     bool paused;
     unsigned *left; /* of transfers; the last one stops the loop */
@@ -49,6 +50,9 @@ static size_t on_body(char *base, size_t size, size_t count, void *data)
     struct get *g = data;
     (void)base;
     g->bytes += size * count;
+    if (g->give_up_at != 0 && g->bytes >= g->give_up_at) {
+        return CURL_WRITEFUNC_ERROR;
+    }
     g->since_pause += size * count;
     if (g->pause_every != 0 && g->since_pause >= g->pause_every) {
         g->since_pause = 0;
@@ -207,10 +211,103 @@ static void test_second_address(void **state)
     busy_stop(&b);
 }
 
+/* Three chunks in one packet, then silence on an open connection. */
+static void send_chunks(struct raw_conn *c, void *data)
+{
+    (void)data;
+    free(raw_read_head(c));
+    raw_send(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\naaaa\r\n4\r\nbbbb\r\n4\r\ncccc\r\n");
+    raw_wait_end(c);
+}
+
+/* The write callback pauses at the first chunk, and gives up at one that a resume hands over: libcurl leaves such a
+ * transfer without events and without a timer. */
+static void test_give_up_in_a_resume(void **state)
+{
+    struct fixture f;
+    struct raw_server server;
+    unsigned left = 1;
+    (void)state;
+    memset(&server, 0, sizeof(server));
+    raw_server_start(&server, send_chunks, NULL);
+    fixture_init(&f);
+    char *url = mem_printf("http://127.0.0.1:%u/", server.port);
+    struct get g = {.pause_every = 4, .give_up_at = 8};
+    get_start(&g, &f, url, NULL, &left);
+    loop_run(f.loop);
+    assert_int_equal(g.code, CURLE_WRITE_ERROR);
+    assert_in_range(g.bytes, 8, 12);
+    get_end(&g);
+    /* cancelled before it was told */
+    struct get again = {.pause_every = 4, .give_up_at = 8};
+    left = 2;
+    get_start(&again, &f, url, NULL, &left);
+    loop_timer_stop(again.resume);
+    while (!again.paused) {
+        uv_run(loop_uv(f.loop), UV_RUN_ONCE);
+    }
+    curl_loop_resume(f.curl, again.easy);
+    curl_loop_cancel(f.curl, again.easy);
+    uv_run(loop_uv(f.loop), UV_RUN_NOWAIT);
+    assert_false(again.done);
+    get_end(&again);
+    free(url);
+    fixture_done(&f);
+    raw_server_stop(&server);
+}
+
+/* A loser of a race between two addresses is closed without a word; then its number is a resolver's pipe, twice: the
+ * second must be polled although the first was never closed either, as far as we know. */
+static void test_silent_losers(void **state)
+{
+    struct fixture f;
+    struct raw_server server;
+    struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    CURLcode code;
+    (void)state;
+    memset(&server, 0, sizeof(server));
+    raw_server_start(&server, send_chunks, NULL);
+    a.sin6_port = htons((uint16_t)server.port);
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), filler[3];
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
+        raw_server_stop(&server);
+        skip();
+    }
+    invariant(listen(fd, 0) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        filler[i] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(filler[i], (struct sockaddr *)&a, sizeof(a));
+        usleep(20000);
+    }
+    fixture_init(&f);
+    char *url = mem_printf("http://two.test:%u/", server.port);
+    char *resolve = mem_printf("two.test:%u:[::1],127.0.0.1", server.port);
+    struct get g = {.give_up_at = 1};
+    unsigned left = 1;
+    get_start(&g, &f, url, resolve, &left);
+    loop_run(f.loop);
+    assert_int_equal(g.code, CURLE_WRITE_ERROR);
+    get_end(&g);
+    for (int i = 0; i < 3; i++) { /* refused at the end, or not found: either way not by the deadline */
+        get_one(&f, "http://nowhere.invalid:1/", NULL, &code);
+        assert_int_not_equal(code, CURLE_OPERATION_TIMEDOUT);
+    }
+    free(url);
+    free(resolve);
+    fixture_done(&f);
+    for (size_t i = 0; i < 3; i++) {
+        close(filler[i]);
+    }
+    close(fd);
+    raw_server_stop(&server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_second_address),
+        cmocka_unit_test(test_give_up_in_a_resume),
+        cmocka_unit_test(test_silent_losers),
     };
     curl_net_init();
     return cmocka_run_group_tests(tests, NULL, NULL);

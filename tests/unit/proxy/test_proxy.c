@@ -349,7 +349,10 @@ static void expect_broken(struct rig *r, struct script *s, const char *encoding,
              b->len);
     script_answer(s, head, b->base, b->len);
     rig_get(r, "", &reply);
-    assert_true(rig_wait_records(r, before + 1));
+    if (!rig_wait_records(r, before + 1)) {
+        fail_msg("%s, damage %d, %zu bytes: no record; status %d, closed %d, %zu bytes", encoding, how, b->len,
+                 reply.status, reply.closed, reply.body_len);
+    }
     if (!(reply.status == 502 && !reply.closed) && !(reply.status == 200 && reply.closed)) {
         fail_msg("%s, damage %d, %zu bytes: status %d, '%s'", encoding, how, b->len, reply.status, r->last.error);
     }

@@ -1,0 +1,124 @@
+"""The namespace `kvass` of the manifests in deploy/, on the test plane: what tests ask of it."""
+import json
+import os
+import subprocess
+import time
+import urllib.request
+
+import plane
+from harness import BUILD, KVASS, SOURCE, wait_for
+
+DEPLOY = os.path.join(SOURCE, "deploy")
+SERIES, TARGETS = 10045, 6
+
+
+def kubectl(*args, check=True):
+    done = subprocess.run(["kubectl", *args], capture_output=True, text=True, timeout=120)
+    if check and done.returncode != 0:
+        raise AssertionError(f"kubectl {' '.join(args)}: {done.stderr[-4000:]}")
+    return done.stdout
+
+
+def get_json(url, seconds=5):
+    with urllib.request.urlopen(url, timeout=seconds) as answer:
+        return json.loads(answer.read())
+
+
+class Cluster:
+    """The namespace `kvass` of the plane and the kubelet that runs its pods."""
+
+    def __init__(self):
+        self.api = plane.Api()
+        self.log = open(os.path.join(os.environ["KUBE_RUN"], "log", "kubelet.log"), "w")
+        self.kubelet = subprocess.Popen(
+            [os.path.join(SOURCE, "tests", "testplane", "kubelet"), "--image", f"kvass={KVASS}", "--image", "prometheus=/usr/bin/prometheus",
+             "--image", f"kvass-demo-metrics={BUILD}/tests/tools/kvass-test-exporter", "--termination-max", "5"],
+            stdout=self.log, stderr=subprocess.STDOUT)
+
+    def close(self):
+        self.kubelet.terminate()
+        self.kubelet.wait(60)
+        self.log.close()
+
+    def apply(self, overlay):
+        kubectl("apply", "-k", os.path.join(DEPLOY, "overlays", overlay))
+
+    def pods(self, selector):
+        items = self.api.get(f"/api/v1/namespaces/kvass/pods?labelSelector={selector}")["items"]
+        return [p for p in items if "deletionTimestamp" not in p["metadata"]]
+
+    def shards(self, name="prometheus"):
+        return sorted(self.pods(f"app.kubernetes.io/name={name}"), key=lambda p: p["metadata"]["name"])
+
+    def replicas(self, name="prometheus-rep-0"):
+        return self.api.get(f"/apis/apps/v1/namespaces/kvass/statefulsets/{name}")["spec"]["replicas"]
+
+    def holder(self):
+        lease = self.api.get("/apis/coordination.k8s.io/v1/namespaces/kvass/leases/kvass")
+        return lease["spec"].get("holderIdentity", "")
+
+    def coordinator(self):
+        """host:port of the API of the one that acts."""
+        name = self.holder().rsplit("_", 1)[0]
+        for component, port in (("coordinator", 9090), ("shard", 8080)):
+            for p in self.pods(f"app.kubernetes.io/component={component}"):
+                if p["metadata"]["name"] == name and p["status"].get("podIP"):
+                    return f"{p['status']['podIP']}:{port}"
+        return None
+
+    def acts(self):
+        """True when the holder of the Lease has taken over and decides."""
+        with urllib.request.urlopen(f"http://{self.coordinator()}/metrics", timeout=5) as answer:
+            return b"kvass_k8s_lease_held 1" in answer.read()
+
+    def spread(self):
+        """{shard: targets that are up there}, as the shards' own Prometheus servers tell."""
+        found = {}
+        for p in self.shards():
+            ip = p["status"].get("podIP")
+            try:
+                targets = get_json(f"http://{ip}:9090/api/v1/targets?state=active")["data"]["activeTargets"]
+            except (OSError, ValueError):
+                targets = []
+            found[p["metadata"]["name"]] = sorted(t["labels"]["pod"] for t in targets if t["health"] == "up")
+        return found
+
+    def series(self):
+        """Distinct series of the demo's metrics, over all shards, from one instant query each."""
+        count = 0
+        for p in self.shards():
+            url = f"http://{p['status']['podIP']}:9090/api/v1/query?query=sum(scrape_samples_post_metric_relabeling)"
+            result = get_json(url)["data"]["result"]
+            count += int(float(result[0]["value"][1])) if result else 0
+        return count
+
+    def up_history(self, seconds):
+        """{target: number of samples of up == 1 in the last seconds}, over all shards."""
+        seen = {p["metadata"]["name"]: 0 for p in self.pods("app.kubernetes.io/name=metrics")}
+        for p in self.shards():
+            url = (f"http://{p['status']['podIP']}:9090/api/v1/query?query="
+                   f"sum_over_time(up%7Bjob%3D%22metrics%22%7D%5B{seconds}s%5D)")
+            try:
+                for r in get_json(url)["data"]["result"]:
+                    seen[r["metric"]["pod"]] = seen.get(r["metric"]["pod"], 0) + int(float(r["value"][1]))
+            except OSError:
+                continue
+        return seen
+
+    def events(self, reason):
+        items = self.api.get("/api/v1/namespaces/kvass/events")["items"]
+        return [e["message"] for e in items if e["reason"] == reason]
+
+
+def assert_no_gap(cluster, seconds, but=()):
+    """Every target, those in `but` apart, has a good sample for nearly every interval (5 s) of the time that has passed: one may lie on either edge."""
+    for target, count in cluster.up_history(seconds).items():
+        assert target in but or count >= seconds // 5 - 2, f"{target}: {count} good samples in {seconds} s at an interval of 5 s"
+
+
+def settled(cluster, shards, targets):
+    def check():
+        spread = cluster.spread()
+        pods = sorted(p for names in spread.values() for p in names)
+        return spread if len(spread) == shards and len(pods) == targets and len(set(pods)) == targets else None
+    return check
