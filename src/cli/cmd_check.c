@@ -1,6 +1,6 @@
 /* kvass check: is this prometheus.yml one that kvass, and the Prometheus behind it, can use? As promtool does, it also
- * looks for the credential and certificate files that a job names, and whether its static targets can be scraped at all;
- * the daemons themselves find that out scrape by scrape and target by target. */
+ * looks for the credential and certificate files that a job names, and whether its static targets can be scraped at
+ * all; the daemons themselves find that out scrape by scrape and target by target. */
 #include "base/vec.h"
 #include "cli/args.h"
 #include "cli/commands.h"
@@ -55,8 +55,8 @@ static int report_targets(const struct job_conf *job, const struct sd_conf *sd, 
     int bad = 0;
     for (size_t i = 0; i < built->count; i++) {
         if (built->items[i].error != NULL) {
-            fprintf(stderr, "%s:%d:%d: job '%s': %s: target %zu: %s; expected host:port and labels that fit\n", job->file,
-                    sd->node->line, sd->node->column, job->name, sd->key, i + 1, built->items[i].error);
+            fprintf(stderr, "%s:%d:%d: job '%s': %s: target %zu: %s; expected host:port and labels that fit\n",
+                    job->file, sd->node->line, sd->node->column, job->name, sd->key, i + 1, built->items[i].error);
             bad++;
         }
     }

@@ -32,6 +32,12 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->name_rules = rules && !limits && relabel_rules_name_only(conf->metric_relabel);
     c->needs_sets = limits || (rules && !c->name_rules);
     c->needs_names = conf->by_family || c->name_rules;
+    c->judge_count = limits ? 0 : relabel_rules_judges(conf->metric_relabel, c->judges);
+    for (size_t i = 0; i < c->judge_count; i++) {
+        if (view_has_prefix(c->judges[i], VIEW("exported_"))) {
+            c->judge_count = 0; /* depends on other labels */
+        }
+    }
     c->scan.line_bytes_max = c->conf.line_bytes_max;
     c->scan.major = conf->major;
     c->scan.wants_starts = c->needs_names;

@@ -47,6 +47,8 @@ struct counter {
     bool needs_sets;    /* some rule or limit looks at the labels */
     bool needs_names;   /* figures per family, or rules on names */
     bool name_rules;    /* the rules look at names alone */
+    struct view judges[RELABEL_JUDGES_MAX]; /* the labels the rules look at, when they only keep and drop */
+    size_t judge_count;
 
     scan_fn *scan_with; /* for text; NULL: every line goes the careful way */
     struct scan scan;

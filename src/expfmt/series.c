@@ -221,15 +221,29 @@ void series_add_family(struct counter *c, struct family *family, struct view nam
     }
 }
 
+/* 3.x spells some values of histograms and summaries its own way before rules see them. */
+static bool is_judged(const struct counter *c)
+{
+    return c->judge_count > 0 && (c->conf.major < PROMETHEUS_3 || c->text.type == SAMPLE_TYPE_OTHER);
+}
+
 int series_add(struct counter *c, const struct sample *sample, struct errctx *err)
 {
-    if (!c->needs_sets && sample_is_plain(sample) && !sample->stale) {
+    bool plain = sample_is_plain(sample);
+    if (!c->needs_sets && plain && !sample->stale) {
         series_add_name(c, sample->name);
         return 0;
     }
     struct family *family = c->needs_names ? families_find(&c->families, sample->name) : NULL;
     if (family != NULL) {
         family->scraped++;
+    }
+    if (plain && is_judged(c)) {
+        merge_build_judges(c, sample);
+        if (relabel_process(c->conf.metric_relabel, &c->builder)) {
+            series_count(c, sample, family);
+        }
+        return 0;
     }
     return series_add_set(c, sample, family, err);
 }
