@@ -4,7 +4,7 @@
 #   installed, removed, reinstalled and purged in a chroot; autopkgtest with its null runner;
 #   on a booted systemd (systemd-nspawn, loopback only): one edit, one command, reload, restart, crash, stop, shards as units,
 #   an upgrade under load, removal and purge; the demo with the installed program.
-# PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
+# PACKAGE_DEBS names a folder with what the step build has left, for the steps chroot, autopkgtest and booted alone. PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
 # system for the next run. A step that fails ends the script. Steps by name: build lintian chroot autopkgtest demo booted; all but the first
 # take what it has built.
 set -euo pipefail
@@ -146,6 +146,7 @@ step_build() {
     done
     ok "reproducible: another folder, time zone, locale, umask and user give the same packages"
     build_one "$b" /build/next nocheck
+    rm -rf "$work/debs"
     mkdir -p "$work/debs"
     cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.0-2_"$arch".deb "$work/debs/"
 }
@@ -282,6 +283,9 @@ step_booted() {
 
 arch=$(dpkg --print-architecture)
 b=$work/build/root
+if [ -n "${PACKAGE_DEBS:-}" ]; then
+    cp -r "$PACKAGE_DEBS" "$work/debs"
+fi
 steps=${*:-build lintian chroot autopkgtest demo booted}
 say "base system"
 make_base
