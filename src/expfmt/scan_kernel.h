@@ -14,7 +14,7 @@
  * needs no carry; it was judged already and is masked out of `bad`. */
 #include "expfmt/scan_masks.h"
 
-#define STEP 63
+#define STEP      63
 #define EVEN_BITS UINT64_C(0x5555555555555555)
 
 SCAN_FN uint64_t prefix_xor(uint64_t x)
@@ -79,8 +79,8 @@ struct count_masks {
     uint64_t bad, samples, starts; /* samples: line feeds that end a sample line */
 };
 
-/* One step of counting, of the 64 bytes at block. Only where a line begins like no sample, or a comment is under way, the other
- * kinds of lines are told apart. */
+/* One step of counting, of the 64 bytes at block. Only where a line begins like no sample, or a comment is under way,
+ * the other kinds of lines are told apart. */
 SCAN_FN struct count_masks count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
                                       const char *block)
 {
@@ -241,8 +241,8 @@ SCAN_FN uint32_t label_slot(const char *name, const char *behind)
 
 /* What goes on from step to step besides the masks: a label's name without its '=', a value without its line's end. */
 struct strict_open {
-    const char *base;  /* nothing before it may be read */
-    const char *end;   /* nor from here on */
+    const char *base; /* nothing before it may be read */
+    const char *end;  /* nor from here on */
     const char *comment;
     const char *label;
     const char *value; /* the space before it */
@@ -509,7 +509,8 @@ SCAN_FN bool lanes_empty(const uint64_t v[LANES])
 SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
                           size_t *begin)
 {
-    if (count == LANES && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && !open->complex && lanes_empty(m->trouble)) {
+    if (count == LANES && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && !open->complex &&
+        lanes_empty(m->trouble)) {
         *at += LANES * STEP;
         return strict_account_all(s, open, m, *at - LANES * STEP, begin);
     }
