@@ -98,10 +98,12 @@ static int open_api(struct discoverer *d, const struct discovery_env *env, const
     int rc = sd_api_read_http(arena, env, file, conf, &http, err);
     if (rc == 0) {
         bool has_proxy = http.proxy.from_environment || (http.proxy.url != NULL && http.proxy.url[0] != '\0');
+        if (!has_proxy) {
+            http.proxy.url = env->calls.proxy_fallback;
+        }
         char *interval = seconds_header(d->refresh_ms);
         const char *const headers[] = {"Accept: application/json", interval, NULL};
-        const struct sd_api_conf api = {
-            .base_url = d->url, .headers = headers, .proxy_fallback = has_proxy ? NULL : env->calls.proxy_fallback};
+        const struct sd_api_conf api = {.base_url = d->url, .headers = headers};
         d->api = sd_api_new(env, &http, &api);
         free(interval);
     }
