@@ -17,7 +17,7 @@ struct sd_api {
     struct http_client *http;
     struct http_profile *profile; /* NULL: plain */
     struct arena *arena;
-    const char *base_url, *unix_socket, *want_header, *proxy_fallback;
+    const char *base_url, *unix_socket, *want_header;
     VEC(const char *) headers; /* NULL-ended */
     bool disable_keep_alive;
 };
@@ -37,7 +37,6 @@ struct sd_api *sd_api_new(const struct discovery_env *env, const struct http_cli
     a->base_url = arena_strdup(a->arena, conf->base_url);
     a->unix_socket = copy(a->arena, conf->unix_socket);
     a->want_header = conf->want_header;
-    a->proxy_fallback = copy(a->arena, conf->proxy_fallback);
     a->disable_keep_alive = env->calls.disable_keep_alive;
     for (const char *const *h = conf->headers; h != NULL && *h != NULL; h++) {
         *vec_push(&a->headers) = arena_strdup(a->arena, *h);
@@ -73,7 +72,6 @@ struct http_call *sd_api_get(struct sd_api *a, const char *path, int64_t timeout
         .answer_bytes_max = SD_API_ANSWER_BYTES_MAX,
         .profile = a->profile,
         .unix_socket = a->unix_socket,
-        .proxy_fallback = a->proxy_fallback,
         .want_header = a->want_header,
         .no_keep_alive = a->disable_keep_alive,
     };

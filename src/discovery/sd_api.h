@@ -16,7 +16,6 @@ struct sd_api_conf {
     const char *unix_socket;    /* NULL = none */
     const char *const *headers; /* "Name: value", NULL-ended; NULL = none */
     const char *want_header;    /* static; in the answers' `header` */
-    const char *proxy_fallback; /* NULL = none */
 };
 
 /* http NULL: plain calls without redirects. */

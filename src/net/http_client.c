@@ -362,10 +362,6 @@ static void set_options(struct http_call *call, const struct http_request *req)
     if (req->unix_socket != NULL) {
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, req->unix_socket);
     }
-    if (req->proxy_fallback != NULL && req->proxy_fallback[0] != '\0') { /* a profile's own comes later and wins */
-        curl_easy_setopt(e, CURLOPT_PROXY, req->proxy_fallback);
-        curl_easy_setopt(e, CURLOPT_NOPROXY, "");
-    }
     curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, req->no_keep_alive ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_FORBID_REUSE, req->no_keep_alive ? 1L : 0L);
     set_method(call);

@@ -32,7 +32,6 @@ struct http_request {
     size_t answer_bytes_max;      /* after decoding; 0 = 16 MiB, no limit with on_data */
     struct http_profile *profile; /* NULL = plain: no redirects. Outlives the call */
     const char *unix_socket;      /* path to connect to whatever the URL's host says; NULL = none */
-    const char *proxy_fallback;   /* proxy for a profile that names none; NULL = none */
     const char *want_header;      /* name of a header of the answer; must outlive the call */
     bool no_keep_alive;           /* a connection of its own, closed afterwards */
     /* With on_data the body is handed over as it comes and answer.body stays empty; non-zero aborts the call
