@@ -142,7 +142,7 @@ static void fail_status(struct k8s_judged *j, int status, const json_t *object, 
     clean(view_of(k8s_json_str(object, "message")), message);
     clean(view_of(has_cause(object, TOO_LARGE_REASON) ? TOO_LARGE_REASON : k8s_json_str(object, "reason")), reason);
     reason[K8S_REASON_MAX - 1] = '\0';
-    snprintf(j->reason, sizeof(j->reason), "%s", reason);
+    snprintf(j->reason, sizeof(j->reason), "%.*s", K8S_REASON_MAX - 1, reason);
     j->answer.retry_after_ms = j->answer.retry_after_ms != 0 ? j->answer.retry_after_ms : status_retry_ms(object);
     (void)errctx_set(&j->answer.err, code_of(status), "%s: %d %s%s%s", what, status,
                      reason[0] != '\0' ? reason : phrase_of(status), message[0] != '\0' ? ": " : "", message);
