@@ -1,9 +1,10 @@
 /* What operators say about jobs and zones. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "balancer/policy.h"
 #include "base/intern.h"
