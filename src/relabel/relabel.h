@@ -24,7 +24,7 @@ enum relabel_action {
 /* One rule as configured. The `has_` flags tell a key that was written from its default, for validation. */
 struct relabel_spec {
     enum relabel_action action;
-    struct view *source_labels;
+    struct view *source_labels; /* base NULL: a null in the list, which names no label */
     size_t source_label_count;
     struct view separator, regex, target_label, replacement;
     uint64_t modulus;

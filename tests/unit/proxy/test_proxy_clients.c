@@ -370,9 +370,10 @@ static void test_server_name(void **state)
     char *crt = scratch_path(files, "a.crt"), *key = scratch_path(files, "a.key"), *ca = scratch_path(files, "ca.crt");
     seen_init(&target);
     r.upstream.tls = raw_server_tls(crt, key, NULL);
-    char *yaml =
-        mem_printf("tls_config: {ca_file: %s/%s, server_name: localhost}, http_headers: {X-Key: {values: [v]}}",
-                   getcwd(NULL, 0), ca);
+    char *cwd = getcwd(NULL, 0);
+    char *yaml = mem_printf(
+        "tls_config: {ca_file: %s/%s, server_name: localhost}, http_headers: {X-Key: {values: [v]}}", cwd, ca);
+    free(cwd);
     rig_start(&r, yaml, see, &target);
     free(yaml);
     crowd_scrapes(&r);
