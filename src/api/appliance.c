@@ -226,7 +226,11 @@ static int start(struct appliance *a, struct errctx *err)
         rc = start_balancer(a, err);
     }
     if (rc == 0) {
+        char *dir = mem_printf("%s/discovery", a->o->store_path);
+        a->helper = helper_new(a->d.loop, a->d.http, a->o->shard_prometheus_binary, dir);
+        free(dir);
         a->discovery = discovery_new(a->d.loop, a->d.http, &events);
+        discovery_set_helper(a->discovery, a->helper);
         discovery_set_calls(a->discovery,
                             &(struct discovery_calls){.disable_keep_alive = a->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
@@ -243,6 +247,7 @@ static void stop(struct appliance *a)
 {
     api_server_free(&a->api, 0);
     discovery_free(&a->discovery);
+    helper_free(&a->helper);
     daemon_stop_proxy(&a->d);
     reconcile_free(&a->reconcile);
     policy_done(&a->policy);

@@ -7,10 +7,21 @@
 
 static const struct logctx LOG = {NULL, "component", "appliance"};
 
+/* Before 3.8 a flag of the server decides, not the configuration. */
+static bool runs_native_histograms(const struct appliance *a)
+{
+    bool found = false;
+    for (size_t i = 0; a->major < PROMETHEUS_3_8 && i < a->o->shard_prometheus_args.len; i++) {
+        found = found || strstr(a->o->shard_prometheus_args.items[i], "native-histograms") != NULL;
+    }
+    return found;
+}
+
 static void configuration_options(const struct appliance *a, struct promconf_options *ret)
 {
     *ret = (struct promconf_options){
         .major = a->major,
+        .native_histograms = runs_native_histograms(a),
         .kubernetes_url = a->o->inject_kubernetes_url,
         .kubernetes_proxy = a->o->inject_kubernetes_proxy,
         .kubernetes_sa_path = a->o->inject_kubernetes_sa_path,

@@ -7,6 +7,7 @@
 #include "api/samples.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
+#include "discovery/helper.h"
 #include "shard/provider.h"
 #include "shard/state.h"
 
@@ -15,6 +16,7 @@ struct appliance {
     const struct options *o;
     struct promconf *conf;
     struct discovery *discovery;
+    struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;
     struct reconcile *reconcile;
     struct policy policy;

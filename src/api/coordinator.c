@@ -313,7 +313,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
 /* `auto` means the oldest that is supported: what it takes, every shard takes. */
 static void choose_version(struct coordinator *c)
 {
-    c->major = c->o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2;
+    c->major = prometheus_version_or(c->o->prometheus_version, PROMETHEUS_2);
 }
 
 static int prepare(struct coordinator *c, struct errctx *err)
@@ -344,6 +344,10 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
     }
     if (rc == 0) {
         c->discovery = discovery_new(c->d.loop, c->d.http, &events);
+        char *dir = c->o->store_path[0] != '\0' ? mem_printf("%s/discovery", c->o->store_path) : NULL;
+        c->helper = helper_new(c->d.loop, c->d.http, c->o->shard_prometheus_binary, dir);
+        free(dir);
+        discovery_set_helper(c->discovery, c->helper);
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
@@ -361,6 +365,7 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     discovery_free(&c->discovery);
+    helper_free(&c->helper);
     daemon_stop_proxy(&c->d);
     reconcile_free(&c->reconcile);
     policy_done(&c->policy);

@@ -6,6 +6,7 @@
 #include "api/daemon.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
+#include "discovery/helper.h"
 #include "shard/provider.h"
 #include "shard/remote.h"
 
@@ -14,6 +15,7 @@ struct coordinator {
     const struct options *o;
     struct promconf *conf;
     struct discovery *discovery;
+    struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;
     struct lock *lock;
     struct remote_lanes *lanes;

@@ -81,7 +81,8 @@ static void on_version(void *data, const struct http_answer *answer)
     json_t *root = answer->status == 200 ? wire_parse(answer->body, VERSION_BYTES_MAX, NULL) : NULL;
     const char *version = json_string_value(json_object_get(json_object_get(root, "data"), "version"));
     sc->version_call = NULL;
-    sc->next_version_ms = timebase_monotonic_ms() + (version != NULL ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
+    bool is_final = version != NULL || (answer->status >= 400 && answer->status < 500); /* vmagent has no such path */
+    sc->next_version_ms = timebase_monotonic_ms() + (is_final ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
     if (version != NULL) {
         version_told(sc, version);
     }
@@ -271,7 +272,7 @@ void sidecar_init(struct sidecar *sc, const struct options *o)
         .id = choose_id(o),
         .stop_reason = mem_strdup(""),
         .config_error = mem_strdup(""),
-        .major = o->prometheus_version[0] == '3' ? PROMETHEUS_3 : PROMETHEUS_2,
+        .major = prometheus_version_or(o->prometheus_version, PROMETHEUS_2),
     };
 }
 

@@ -11,6 +11,7 @@
 
 #define KICK_MS       300
 #define PROBE_TICK_MS 200
+#define ROUND_PAUSE   4 /* times its length: long rounds leave the loop to what brings the facts */
 
 const struct logctx RECONCILE_LOG = {NULL, "component", "balancer"};
 
@@ -148,9 +149,10 @@ static void round_run(void *data)
     }
     export_ledger(r);
     groups_export(&r->groups, r->conf.limits.series, changed);
+    int64_t took_us = timebase_monotonic_us() - begin_us;
     r->rounds++;
-    metric_cell_observe(metric_cell(METRIC_BALANCER_ROUND_DURATION_SECONDS),
-                        (double)(timebase_monotonic_us() - begin_us) / 1e6);
+    r->last_round_ms = took_us / 1000;
+    metric_cell_observe(metric_cell(METRIC_BALANCER_ROUND_DURATION_SECONDS), (double)took_us / 1e6);
     loop_timer_start(r->round_timer, r->conf.interval_ms, 0);
 }
 
@@ -220,8 +222,9 @@ void reconcile_kick(struct reconcile *r)
 {
     /* Not put off by further kicks: facts that keep coming must not keep the round away. */
     if (r->started && !r->kicked) {
+        int64_t pause_ms = r->last_round_ms * ROUND_PAUSE > KICK_MS ? r->last_round_ms * ROUND_PAUSE : KICK_MS;
         r->kicked = true;
-        loop_timer_start(r->round_timer, KICK_MS, 0);
+        loop_timer_start(r->round_timer, pause_ms < r->conf.interval_ms ? pause_ms : r->conf.interval_ms, 0);
     }
 }
 

@@ -23,6 +23,7 @@ struct reconcile {
     unsigned wanted;
     char *wanted_reason;
     uint64_t rounds;
+    int64_t last_round_ms; /* what the last one took */
     bool started, kicked;       /* kicked: a round is due within KICK_MS */
     bool acting, fenced;        /* fenced: somebody with a larger epoch acts, for good unless the lock is gained anew */
     uint64_t epoch, epoch_seen; /* ours; the largest any shard has told */

@@ -9,6 +9,7 @@
 #include "base/vec.h"
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "discovery/helper.h"
 #include "discovery/provider.h"
 #include "discovery/target_build.h"
 #include "model/wire.h"
@@ -21,6 +22,7 @@
 struct look {
     struct loop *loop;
     struct http_client *http;
+    struct helper *helper;
     struct loop_timer *timer;
     VEC(struct provider *) providers;
 };
@@ -56,6 +58,7 @@ static int look_start(struct look *k, struct promconf *conf, const struct job_co
                                       .base_dir = job->base_dir,
                                       .job = job->name,
                                       .major = conf->major,
+                                      .helper = k->helper,
                                       .calls = {.proxy_fallback = getenv("SCRAPE_PROXY")}};
     for (size_t i = 0; i < job->sd_count; i++) {
         struct provider *p;
@@ -151,7 +154,7 @@ static int look_at(struct look *k, struct promconf *conf, const struct job_conf 
     return rc;
 }
 
-static int run(struct promconf *conf, const char *job_name, int64_t timeout_ms)
+static int run(struct promconf *conf, const char *job_name, const char *binary, int64_t timeout_ms)
 {
     const struct job_conf *job = promconf_job(conf, job_name);
     if (job == NULL) {
@@ -163,12 +166,14 @@ static int run(struct promconf *conf, const char *job_name, int64_t timeout_ms)
     }
     struct look k = {.loop = loop_new()};
     k.http = http_client_new(k.loop);
+    k.helper = helper_new(k.loop, k.http, binary, NULL);
     k.timer = loop_timer_new(k.loop, on_timeout, &k);
     int rc = look_at(&k, conf, job, timeout_ms);
     for (size_t i = 0; i < k.providers.len; i++) {
         provider_free(k.providers.items[i]);
     }
     vec_done(&k.providers);
+    helper_free(&k.helper);
     loop_timer_free(&k.timer);
     http_client_free(&k.http);
     loop_free(&k.loop);
@@ -182,9 +187,11 @@ int cmd_check_service_discovery(int argc, char **argv)
         "Prints what the job discovers: a JSON list of discoveredLabels, labels (none when dropped by relabelling) and "
         "error.\n"
         "Exit status 1 when FILE or JOB is no good, or a mechanism did not answer in time."};
-    const char *version = "2.42", *timeout = "30s", *words[2];
+    const char *version = "2.42", *timeout = "30s", *binary = "prometheus", *words[2];
     const struct arg_spec specs[] = {
         {"prometheus.version", "VERSION", &version, NULL, "whose rules count: 2.x or 3.x (default 2.42)"},
+        {"prometheus.binary", "FILE", &binary, NULL,
+         "runs mechanisms that kvass does not run itself (default prometheus)"},
         {"timeout", "DURATION", &timeout, NULL, "how long to wait for the mechanisms (default 30s)"},
     };
     int64_t timeout_ms;
@@ -209,7 +216,7 @@ int cmd_check_service_discovery(int argc, char **argv)
         fprintf(stderr, "%s\n", err.msg);
         return 1;
     }
-    int rc = run(conf, words[1], timeout_ms);
+    int rc = run(conf, words[1], binary, timeout_ms);
     promconf_unref(conf);
     return rc;
 }

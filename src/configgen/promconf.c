@@ -219,6 +219,7 @@ int promconf_parse(const char *path, struct view text, const struct promconf_opt
     g->pub.major = l.opts->major != 0 ? l.opts->major : PROMETHEUS_2;
     l.reader = (struct conf_reader){.arena = g->arena,
                                     .major = g->pub.major,
+                                    .native_histograms = l.opts->native_histograms,
                                     .make_absolute = true,
                                     .err = err != NULL ? err : &own};
     hashmap_init(&l.names, name_equal);

@@ -56,6 +56,7 @@ struct promconf {
 
 struct promconf_options {
     enum prometheus_major major;
+    bool native_histograms; /* before 3.8: the servers run with the feature native-histograms */
     /* as Kvass 0.3: --inject.kubernetes-url, -proxy, -sa-path; NULL or "" = leave alone */
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
 };

@@ -68,7 +68,12 @@ static int check_schemes_of(struct conf_reader *r, const struct yaml_node *n, st
 {
     g->validation_scheme = conf_string(n, "metric_name_validation_scheme", "");
     g->escaping_scheme = conf_string(n, "metric_name_escaping_scheme", "");
-    return conf_check_name_schemes(r, n, g->validation_scheme, g->escaping_scheme);
+    if (r->major != PROMETHEUS_3) {
+        return conf_check_name_schemes(r, n, g->validation_scheme, g->escaping_scheme);
+    }
+    /* up to 3.7 whether the two go together is asked of jobs only */
+    int rc = conf_check_name_schemes(r, n, g->validation_scheme, "");
+    return rc != 0 ? rc : conf_check_name_schemes(r, n, "", g->escaping_scheme);
 }
 
 int conf_global_read(struct conf_reader *r, const struct yaml_node *node, struct conf_global *ret)
@@ -142,6 +147,14 @@ static int read_timing(struct conf_reader *r, const struct conf_global *g, struc
     return check_timeout(r, job->node, job->interval_ms, job->timeout_ms);
 }
 
+static const char *inherited_escaping(const struct conf_reader *r, const struct conf_global *g)
+{
+    if (g->escaping_scheme[0] != '\0' || r->major != PROMETHEUS_3) {
+        return g->escaping_scheme;
+    }
+    return strcmp(g->validation_scheme, "legacy") == 0 ? "underscores" : "allow-utf-8";
+}
+
 static int read_formats(struct conf_reader *r, const struct conf_global *g, struct job_conf *job)
 {
     static const char *const known[] = {"PrometheusProto", "OpenMetricsText1.0.0",
@@ -163,15 +176,17 @@ static int read_formats(struct conf_reader *r, const struct conf_global *g, stru
                          job->fallback_scrape_protocol);
     }
     job->utf8_names = scheme[0] != '\0' ? strcmp(scheme, "utf8") == 0 : r->major >= PROMETHEUS_3;
-    job->native_histograms = conf_bool(n, "scrape_native_histograms", g->native_histograms);
+    job->native_histograms = r->native_histograms || conf_bool(n, "scrape_native_histograms", g->native_histograms);
     job->always_classic = conf_bool(n, "always_scrape_classic_histograms",
                                     conf_bool(n, "scrape_classic_histograms", g->always_classic));
     int rc = conf_check_protocols(r, n);
     if (rc != 0) {
         return rc;
     }
-    return conf_check_name_schemes(
-        r, n, scheme, escaping[0] != '\0' || own[0] != '\0' ? escaping : g->escaping_scheme);
+    if (escaping[0] == '\0' && (own[0] == '\0' || r->major == PROMETHEUS_3)) {
+        escaping = inherited_escaping(r, g); /* up to 3.7 whatever the job's own validation scheme says */
+    }
+    return conf_check_name_schemes(r, n, scheme, escaping);
 }
 
 static void take_limits(const struct conf_global *g, struct job_conf *job)

@@ -14,6 +14,7 @@ struct conf_reader {
     const char *file, *base_dir;
     const char *job; /* in messages; NULL outside of jobs */
     enum prometheus_major major;
+    bool native_histograms; /* of the options */
     bool make_absolute; /* rewrite relative paths in the tree */
     struct errctx *err;
     char where[CONF_WHERE_MAX]; /* "relabel_configs[2].regex" */

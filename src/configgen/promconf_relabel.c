@@ -14,7 +14,8 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
     spec->source_labels =
         arena_alloc(r->arena, (spec->source_label_count + 1) * sizeof(*spec->source_labels));
     for (size_t i = 0; i < spec->source_label_count; i++) {
-        spec->source_labels[i] = view_of(names[i]);
+        const struct yaml_node *name = yaml_get(n, "source_labels")->items[i];
+        spec->source_labels[i] = yaml_is_null(name) ? view_make(NULL, 0) : view_of(names[i]);
     }
     spec->separator = conf_view(n, "separator", spec->separator, &spec->has_separator);
     spec->regex = conf_view(n, "regex", spec->regex, &spec->has_regex);
@@ -29,6 +30,28 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
     return 0;
 }
 
+/* Prometheus' own words say what is wrong; this says what would be right. */
+static const char *remedy(const struct conf_reader *r, const char *words)
+{
+    static const struct {
+        const char *words, *remedy;
+    } ROWS[] = {
+        {"requires 'target_label'", "the name of a label"},
+        {"non-zero modulus", "a modulus above 0"},
+        {"invalid 'target_label'", "the name of a label, for replace also a template such as ${1}_x"},
+        {"invalid 'replacement'", "a label name or a template such as m_$1"},
+        {"can not be set", "the rule without it"},
+        {"no other fields", "the rule without them"},
+        {"parsing regexp", "a regular expression of RE2"},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        if (strstr(words, ROWS[i].words) != NULL) {
+            return ROWS[i].remedy;
+        }
+    }
+    return r->major >= PROMETHEUS_3 ? "a name that is not empty" : "letters, digits and underscores";
+}
+
 /* Compiles rule by rule, so that the message has the rule's own place. */
 static int check_rule(struct conf_reader *r, const struct yaml_node *n,
                       const struct relabel_spec *spec)
@@ -37,7 +60,7 @@ static int check_rule(struct conf_reader *r, const struct yaml_node *n,
     struct relabel_rules *rules = NULL;
     if (relabel_rules_compile(spec, 1, r->major, "", &rules, &why) != 0) {
         const char *text = strncmp(why.msg, "[0]: ", 5) == 0 ? why.msg + 5 : why.msg;
-        return conf_fail(r, n, "%s", text);
+        return conf_fail(r, n, "%s; expected %s", text, remedy(r, text));
     }
     relabel_rules_free(&rules);
     return 0;

@@ -186,7 +186,7 @@ static const struct conf_key STATIC[] = {ROW("targets", STRINGS), ROW("labels", 
 
 static const struct conf_key FILE_SD[] = {ROW("files", PATHS), ROW("refresh_interval", DURATION)};
 
-static const struct conf_key HTTP_SD[] = {ROW("url", STRING), ROW("refresh_interval", DURATION)};
+static const struct conf_key HTTP_SD[] = {ROW("url", URL), ROW("refresh_interval", DURATION)};
 
 static const struct conf_key DNS_SD[] = {
     ROW("names", STRINGS),

@@ -91,7 +91,7 @@ static const char *url_fault(struct view v)
         }
         port = port || (v.base[at] == ':' && !bracket);
     }
-    return NULL;
+    return bracket ? "a host without its closing ]" : NULL;
 }
 
 static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum conf_type type)
@@ -245,7 +245,8 @@ static int walk_structs(struct conf_reader *r, const struct yaml_node *n,
     memcpy(where, r->where, sizeof(where));
     for (size_t i = 0; i < n->count; i++) {
         size_t old = enter_item(r, n->items[i], key->inner, i);
-        int rc = yaml_is_null(n->items[i])
+        /* a null filter is one without name and values, as in Prometheus */
+        int rc = yaml_is_null(n->items[i]) && key->inner != CONF_FILTER
                      ? conf_fail(r, n->items[i], "an empty or null section; expected a mapping")
                      : conf_walk(r, n->items[i], key->inner);
         memcpy(r->where, where, sizeof(where));

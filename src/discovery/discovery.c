@@ -32,6 +32,7 @@ struct run {
 struct discovery {
     struct loop *loop;
     struct http_client *http;
+    struct helper *helper; /* or NULL */
     struct discovery_calls calls;
     struct discovery_events events;
     struct promconf *conf;
@@ -172,6 +173,11 @@ struct discovery *discovery_new(struct loop *loop, struct http_client *http, con
     return d;
 }
 
+void discovery_set_helper(struct discovery *d, struct helper *helper)
+{
+    d->helper = helper;
+}
+
 void discovery_set_calls(struct discovery *d, const struct discovery_calls *calls)
 {
     d->calls = *calls;
@@ -237,7 +243,8 @@ static int run_prepare(struct discovery *d, struct promconf *conf, const struct 
                                       .base_dir = job->base_dir,
                                       .job = job->name,
                                       .major = conf->major,
-                                      .calls = d->calls};
+                                      .calls = d->calls,
+                                      .helper = d->helper};
     r->owner = d;
     r->job = job;
     int rc = relabel_rules_compile(job->relabel, job->relabel_count, conf->major, "relabel_configs", &r->rules, err);

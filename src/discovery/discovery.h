@@ -22,6 +22,9 @@ void discovery_free(struct discovery **d);
 /* How mechanisms started from now on call out; what calls points to is kept by the caller. */
 void discovery_set_calls(struct discovery *d, const struct discovery_calls *calls);
 
+/* Who runs the mechanisms that are not native (borrowed); without one they are refused. */
+void discovery_set_helper(struct discovery *d, struct helper *helper);
+
 /* Takes a new configuration (and a reference to it). Providers whose text did not change keep running, in changed jobs
  * too; of the others the last groups stay until every new provider of the job has answered. Vanished jobs end with one
  * empty on_job. on_job is never called from here. All or nothing: on error (file:line:column, job and key named)

@@ -22,7 +22,7 @@ struct group_build {
     VEC(struct labels *) targets; /* of the group being read */
     VEC(struct label) common;
     struct label_names *names; /* shared by all sets of the list */
-    size_t target_count;
+    size_t target_count, expanded_bytes;
     struct errctx *err;
 };
 
@@ -65,8 +65,27 @@ static char *source_of(const char *source, size_t index)
     return source != NULL ? mem_printf("%s:%zu", source, index) : mem_printf("%zu", index);
 }
 
-static void group_end(struct group_build *b)
+/* Every target carries the labels of its group in the end. */
+static int check_expanded(struct group_build *b)
 {
+    size_t bytes = 0;
+    for (size_t i = 0; i < b->common.len; i++) {
+        bytes += b->common.items[i].name.len + b->common.items[i].value.len;
+    }
+    if (b->targets.len != 0 && bytes > (GROUP_LIST_BYTES_MAX - b->expanded_bytes) / b->targets.len) {
+        return errctx_set(b->err, ERR_LIMIT, "%s: group %zu: too many labels for so many targets", b->opts->file,
+                          b->groups.len);
+    }
+    b->expanded_bytes += bytes * b->targets.len;
+    return 0;
+}
+
+static int group_end(struct group_build *b)
+{
+    int rc = check_expanded(b);
+    if (rc != 0) {
+        return rc;
+    }
     if (b->opts->extra != NULL) {
         *vec_push(&b->common) = *b->opts->extra;
     }
@@ -76,6 +95,7 @@ static void group_end(struct group_build *b)
     free(source);
     vec_clear(&b->targets);
     vec_clear(&b->common);
+    return 0;
 }
 
 /* Hands over what was read, or frees it. */
@@ -195,10 +215,7 @@ static int yaml_group(struct group_build *b, const struct yaml_node *group)
                             b->opts->file, key->line, key->column, VIEW_FMT(key->value));
         }
     }
-    if (rc == 0) {
-        group_end(b);
-    }
-    return rc;
+    return rc == 0 ? group_end(b) : rc;
 }
 
 int group_list_from_yaml(const struct group_list_options *opts, const struct yaml_node *list, struct group_list *ret,
@@ -284,8 +301,7 @@ static int json_group(struct group_build *b, json_t *group)
             return rc;
         }
     }
-    group_end(b);
-    return 0;
+    return group_end(b);
 }
 
 int group_list_from_json(const struct group_list_options *opts, struct view text, struct group_list *ret,

@@ -4,7 +4,8 @@
 
 #include "discovery/mechanism.h"
 
-#define GROUP_LIST_TARGETS_MAX 2000000 /* in one list */
+#define GROUP_LIST_TARGETS_MAX 2000000           /* in one list */
+#define GROUP_LIST_BYTES_MAX   ((size_t)2 << 30) /* of labels of groups, counted for each of their targets */
 
 struct group_list {
     struct target_group **items;

@@ -34,6 +34,8 @@ struct discovery_sink {
     void *data;
 };
 
+struct helper;
+
 /* How mechanisms call out. */
 struct discovery_calls {
     bool disable_keep_alive;    /* --discovery.disable-keep-alive */
@@ -46,6 +48,7 @@ struct discovery_env {
     const char *base_dir; /* relative paths */
     const char *job;
     enum prometheus_major major; /* which label names are valid */
+    struct helper *helper;       /* runs mechanisms that are not native; NULL: they are refused */
     struct discovery_calls calls;
 };
 

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "discovery/discovery.h"
+#include "discovery/helper.h"
 
 #include <stdlib.h>
 
@@ -28,9 +29,9 @@ static void changed(struct provider *p)
 static void report(struct provider *p, const char *message)
 {
     uint64_t suppressed;
-    metric_add(METRIC_DISCOVERY_REFRESH_FAILURES, 1, p->job->name, p->mechanism->key);
+    metric_add(METRIC_DISCOVERY_REFRESH_FAILURES, 1, p->job->name, p->sd->key);
     if (log_limit_pass(&p->error_limit, timebase_monotonic_ms(), ERROR_LOG_INTERVAL_MS, &suppressed)) {
-        log_warn(NULL, "discover targets", "job", p->job->name, "mechanism", p->mechanism->key, "err", message,
+        log_warn(NULL, "discover targets", "job", p->job->name, "mechanism", p->sd->key, "err", message,
                  "suppressed", log_num((int64_t)suppressed), "action", "keep the last good list");
     }
 }
@@ -101,19 +102,22 @@ int provider_new(const struct discovery_env *env, struct promconf *conf, const s
                  const struct sd_conf *sd, struct provider **ret, struct errctx *err)
 {
     const struct mechanism *m = mechanism_find(sd->key);
-    if (m == NULL) {
+    if (m == NULL && env->helper == NULL) {
         return fail_unknown(job, sd, err);
     }
     struct provider *p = mem_calloc(1, sizeof(*p));
     const struct discovery_sink sink = {.on_groups = on_groups, .on_error = on_error, .on_ok = on_ok, .data = p};
-    p->mechanism = m;
+    p->mechanism = m != NULL ? m : &mechanism_helper;
     p->started_ms = timebase_monotonic_ms();
     hashmap_init(&p->groups, source_equal);
     provider_adopt(p, conf, job, sd);
-    int rc = m->start(env, job->file, sd->node, &sink, &p->discoverer, err);
+    int rc = m != NULL ? m->start(env, job->file, sd->node, &sink, &p->discoverer, err)
+                       : helper_start(env->helper, sd->key, sd->node, &sink, &p->discoverer, err);
     if (rc != 0) {
         provider_free(p);
-        return errctx_prefix(err, rc, "job '%s'", job->name);
+        return m != NULL ? errctx_prefix(err, rc, "job '%s'", job->name)
+                         : errctx_prefix(err, rc, "%s:%d:%d: job '%s': %s", job->file, sd->node->line, sd->node->column,
+                                         job->name, sd->key);
     }
     *ret = p;
     return 0;

@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#define TIMEOUT_MS_MAX (24 * 3600 * 1000)
+
 struct sd_api {
     struct http_client *http;
     struct http_profile *profile; /* NULL: plain */
@@ -67,7 +69,7 @@ struct http_call *sd_api_get(struct sd_api *a, const char *path, int64_t timeout
     const struct http_request req = {
         .url = url,
         .headers = a->headers.items,
-        .timeout_ms = timeout_ms,
+        .timeout_ms = timeout_ms < TIMEOUT_MS_MAX ? timeout_ms : TIMEOUT_MS_MAX,
         .answer_bytes_max = SD_API_ANSWER_BYTES_MAX,
         .profile = a->profile,
         .unix_socket = a->unix_socket,

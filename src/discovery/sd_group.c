@@ -129,10 +129,15 @@ void sd_group_put_address(struct sd_group *g, struct view host, uint64_t port)
 
 void sd_group_end(struct sd_group *g)
 {
-    if (g->is_bad || g->targets.len == SD_GROUP_TARGETS_MAX) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < g->items.len; i++) {
+        bytes += g->items.items[i].name.len + g->items.items[i].value.len;
+    }
+    if (g->is_bad || g->targets.len == SD_GROUP_TARGETS_MAX || bytes > SD_GROUP_BYTES_MAX - g->bytes) {
         g->skipped++;
         return;
     }
+    g->bytes += bytes;
     *vec_push(&g->targets) = labels_make_shared(g->names, g->items.items, g->items.len);
 }
 

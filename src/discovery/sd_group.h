@@ -8,15 +8,17 @@
 #include "discovery/sd_api.h"
 
 #define SD_GROUP_TARGETS_MAX     1000000
-#define SD_GROUP_LABELS_MAX      1000               /* of a target, before collisions */
-#define SD_GROUP_LABEL_BYTES_MAX ((size_t)64 << 10) /* of a name or a value */
+#define SD_GROUP_LABELS_MAX      1000                /* of a target, before collisions */
+#define SD_GROUP_LABEL_BYTES_MAX ((size_t)64 << 10)  /* of a name or a value */
+#define SD_GROUP_BYTES_MAX       ((size_t)256 << 20) /* of all labels: one object may be many targets */
 
 struct sd_group {
     struct arena *arena; /* of the object being read */
     VEC(struct label) items;
     struct label_names *names;
     VEC(struct labels *) targets;
-    bool is_bad; /* the object being read */
+    bool is_bad;  /* the object being read */
+    size_t bytes; /* of the labels of all targets */
     size_t skipped;
 };
 

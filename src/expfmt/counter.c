@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-#define COUNTER_MAGIC 0x636f756eu
+#define COUNTER_MAGIC      0x636f756eu
 #define LINE_BYTES_DEFAULT (1u << 20)
 
 struct counter *counter_new(const struct counter_conf *conf)
@@ -32,6 +32,12 @@ struct counter *counter_new(const struct counter_conf *conf)
     c->name_rules = rules && !limits && relabel_rules_name_only(conf->metric_relabel);
     c->needs_sets = limits || (rules && !c->name_rules);
     c->needs_names = conf->by_family || c->name_rules;
+    c->judge_count = limits ? 0 : relabel_rules_judges(conf->metric_relabel, c->judges);
+    for (size_t i = 0; i < c->judge_count; i++) {
+        if (view_has_prefix(c->judges[i], VIEW("exported_"))) {
+            c->judge_count = 0; /* depends on other labels */
+        }
+    }
     c->scan.line_bytes_max = c->conf.line_bytes_max;
     c->scan.major = conf->major;
     c->scan.wants_starts = c->needs_names;
@@ -101,15 +107,27 @@ static int judge_line(struct counter *c, const char *base, size_t len, struct li
     return rc;
 }
 
+static bool begins_with(const char *line, const char *end, struct view name)
+{
+    return name.len < (size_t)(end - line) && memcmp(line, name.base, name.len) == 0 &&
+           !cursor_is(line[name.len], CLASS_METRIC);
+}
+
 static void count_names(struct counter *c, const char *base)
 {
+    const char *end = base + c->scan.taken;
     for (size_t i = 0; i < c->scan.start_count; i++) {
-        const char *name = base + c->scan.starts[i];
+        const char *line = base + c->scan.starts[i];
+        struct family *last = c->families.last;
+        if (last != NULL && begins_with(line, end, last->name)) {
+            series_add_family(c, last, last->name);
+            continue;
+        }
         size_t len = 0;
-        while (cursor_is(name[len], CLASS_METRIC)) {
+        while (cursor_is(line[len], CLASS_METRIC)) {
             len++;
         }
-        series_add_name(c, view_make(name, len));
+        series_add_name(c, view_make(line, len));
     }
 }
 
@@ -129,7 +147,7 @@ static size_t scan_lines(struct counter *c, const char *base, size_t at, size_t 
             c->result.series += c->scan.samples;
         }
         at += c->scan.taken;
-        more = c->needs_names && c->scan.start_count + 64 > SCAN_STARTS_MAX;
+        more = c->needs_names && c->scan.start_count + SCAN_STARTS_STEP > SCAN_STARTS_MAX;
     }
     return at - begin;
 }

@@ -13,9 +13,9 @@
 struct protobuf_family {
     struct view name, unit; /* in protobuf_walk's buffers */
     uint64_t type;
-    uint64_t metrics;       /* seen so far */
+    uint64_t metrics; /* seen so far */
     bool help_valid;
-    bool native;            /* 2.x: the first Metric is a native histogram, so all are taken for one */
+    bool native; /* 2.x: the first Metric is a native histogram, so all are taken for one */
 };
 
 struct protobuf_walk {
@@ -40,13 +40,15 @@ struct counter {
     const struct labels *target; /* borrowed; may be NULL */
 
     struct counter_result result;
-    struct errctx error; /* code 0 while the body is good */
+    struct errctx error;    /* code 0 while the body is good */
     uint64_t stale_samples; /* among result.series: free of sample_limit */
-    bool ended;          /* the body said so itself: a NUL in text, # EOF in OpenMetrics */
+    bool ended;             /* the body said so itself: a NUL in text, # EOF in OpenMetrics */
 
-    bool needs_sets;    /* some rule or limit looks at the labels */
-    bool needs_names;   /* figures per family, or rules on names */
-    bool name_rules;    /* the rules look at names alone */
+    bool needs_sets;                        /* some rule or limit looks at the labels */
+    bool needs_names;                       /* figures per family, or rules on names */
+    bool name_rules;                        /* the rules look at names alone */
+    struct view judges[RELABEL_JUDGES_MAX]; /* the labels the rules look at, when they only keep and drop */
+    size_t judge_count;
 
     scan_fn *scan_with; /* for text; NULL: every line goes the careful way */
     struct scan scan;
@@ -71,6 +73,7 @@ int series_add(struct counter *c, const struct sample *sample, struct errctx *er
 
 /* The same for a line known to be a plain one: valid names, no duplicate labels; for bodies that need no label sets. */
 void series_add_name(struct counter *c, struct view name);
+void series_add_family(struct counter *c, struct family *family, struct view name); /* found already */
 
 void series_done(struct counter *c);
 

@@ -213,6 +213,37 @@ void merge_build(struct counter *c, const struct sample *sample)
     }
 }
 
+/* The value a plain sample exposes; {NULL, 0} when it has none. */
+static struct view exposed_value(struct counter *c, const struct sample *sample, struct view name)
+{
+    if (view_equal(name, NAME_LABEL)) {
+        return sample->name;
+    }
+    for (size_t i = 0; i < sample->label_count; i++) {
+        if (view_equal(sample->labels[i].name, name)) {
+            return sample->escaped ? unescape(c->arena, sample->labels[i].value) : sample->labels[i].value;
+        }
+    }
+    return (struct view){NULL, 0};
+}
+
+void merge_build_judges(struct counter *c, const struct sample *sample)
+{
+    labels_builder_reset(&c->builder);
+    arena_reset(c->arena);
+    c->duplicate_count = 0;
+    for (size_t i = 0; i < c->judge_count; i++) {
+        struct view name = c->judges[i], value = exposed_value(c, sample, name);
+        if (c->target != NULL && is_public(name) && !(c->conf.honor_labels && value.base != NULL)) {
+            struct view set = labels_get(c->target, name);
+            value = set.base != NULL ? set : value;
+        }
+        if (value.len > 0) {
+            labels_builder_set(&c->builder, name, value);
+        }
+    }
+}
+
 void merge_duplicates_settle(struct counter *c)
 {
     size_t left = 0;

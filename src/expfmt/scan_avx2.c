@@ -1,7 +1,7 @@
 /* The scanner for AVX2: a step is two registers, each giving half a mask. */
 #if defined(__x86_64__)
 #define SCAN_TARGET __attribute__((target("avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
-#define SCAN_FN SCAN_TARGET static inline __attribute__((always_inline))
+#define SCAN_FN     SCAN_TARGET static inline __attribute__((always_inline))
 
 #include "expfmt/scan_masks.h"
 
@@ -41,8 +41,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = at_most(v, '#'),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    struct halves v = load(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = at_most(v, 0x20),
+        .low = at_most(v, ' '),
         .nul = equals(v, '\0'),
     };
 }

@@ -1,7 +1,7 @@
 /* The scanner for AVX-512 with VBMI2: a step is one register, a comparison gives its mask at once. */
 #if defined(__x86_64__)
 #define SCAN_TARGET __attribute__((target("avx512bw,avx512vl,avx512vbmi2,avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
-#define SCAN_FN SCAN_TARGET static inline __attribute__((always_inline))
+#define SCAN_FN     SCAN_TARGET static inline __attribute__((always_inline))
 
 #include "expfmt/scan_masks.h"
 
@@ -17,8 +17,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(v, '\n'),
         .quote = equals(v, '"'),
         .backslash = equals(v, '\\'),
+        .small = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8('#')),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    return (struct masks_rare){
         .hash = equals(v, '#'),
-        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(0x20)),
+        .low = _mm512_cmple_epu8_mask(v, _mm512_set1_epi8(' ')),
         .nul = _mm512_testn_epi8_mask(v, v),
     };
 }

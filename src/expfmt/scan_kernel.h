@@ -14,7 +14,7 @@
  * needs no carry; it was judged already and is masked out of `bad`. */
 #include "expfmt/scan_masks.h"
 
-#define STEP 63
+#define STEP      63
 #define EVEN_BITS UINT64_C(0x5555555555555555)
 
 SCAN_FN uint64_t prefix_xor(uint64_t x)
@@ -75,26 +75,33 @@ struct count_state {
     uint64_t first_escaped, in_string, in_comment; /* of bit 0; in_string is all ones or zero */
 };
 
-/* One step of counting. Returns the mask of bad bits; *samples: line feeds that end a sample line. */
-SCAN_FN uint64_t count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
-                            uint64_t *samples, uint64_t *starts)
+struct count_masks {
+    uint64_t bad, samples, starts; /* samples: line feeds that end a sample line */
+};
+
+/* One step of counting, of the 64 bytes at block. Only where a line begins like no sample, or a comment is under way,
+ * the other kinds of lines are told apart. */
+SCAN_FN struct count_masks count_step(struct count_state *st, const struct masks_count *m, bool quoted_comments,
+                                      const char *block)
 {
-    uint64_t begins = m->lf << 1, no_lf = ~m->lf;
-    uint64_t comment = no_lf & ~(no_lf + (begins & m->hash) + (st->in_comment & no_lf & 1));
-    uint64_t escaped = 0;
+    uint64_t begins = m->lf << 1, no_lf = ~m->lf, comment = 0, escaped = 0;
+    struct count_masks ret = {.starts = begins & no_lf};
+    if (((begins & m->small) | st->in_comment) != 0) {
+        struct masks_rare rare = block_rare(block);
+        comment = no_lf & ~(no_lf + (begins & rare.hash) + (st->in_comment & no_lf & 1));
+        ret.bad = (begins & rare.low & no_lf) | (comment & rare.nul);
+        ret.bad |= quoted_comments ? comment & m->quote & (rare.low << 1) : 0;
+        ret.starts &= ~rare.hash;
+    }
     if (((m->backslash & ~comment) | st->first_escaped) != 0) {
         escaped = escaped_bytes(m->backslash & ~comment, &st->first_escaped);
     }
     uint64_t string = prefix_xor(m->quote & ~comment & ~escaped) ^ st->in_string;
-    uint64_t bad = (string & m->lf) | (begins & m->low & ~m->lf) | (comment & m->nul);
-    if (quoted_comments) {
-        bad |= comment & m->quote & (m->low << 1);
-    }
-    *samples = m->lf & ~begins & ~(comment << 1);
-    *starts = begins & ~m->lf & ~m->hash;
+    ret.bad = (ret.bad | (string & m->lf)) & ~UINT64_C(1);
+    ret.samples = m->lf & ~begins & ~(comment << 1);
     st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
     st->in_comment = comment >> 63;
-    return bad & ~UINT64_C(1);
+    return ret;
 }
 
 /* The line feed at bit 0 may end a comment of the step before: it is no sample's and was counted then. */
@@ -103,14 +110,14 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
     struct count_state st = {0};
     size_t at = 0, begin = 0; /* base[at - 1] is bit 0 */
     scan_begin(s);
-    while (len - at >= STEP && s->start_count + 64 <= SCAN_STARTS_MAX) {
-        uint64_t samples, starts;
-        struct masks_count m = block_count(base + at - 1);
-        uint64_t bad = count_step(&st, &m, s->major >= PROMETHEUS_2_53, &samples, &starts);
-        uint64_t good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
-        s->samples += (uint64_t)__builtin_popcountll(samples & good & ~UINT64_C(1));
+    while (len - at >= STEP && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX) {
+        const char *block = base + at - 1;
+        struct masks_count m = block_count(block);
+        struct count_masks step = count_step(&st, &m, s->major >= PROMETHEUS_2_53, block);
+        uint64_t bad = step.bad, good = bad != 0 ? (bad & -bad) - 1 : ~UINT64_C(0);
+        s->samples += (uint64_t)__builtin_popcountll(step.samples & good & ~UINT64_C(1));
         if (s->wants_starts) {
-            note_starts(s, starts & good, at - 1);
+            note_starts(s, step.starts & good, at - 1);
         }
         begin = line_begin(m.lf & good, at - 1, begin);
         at += STEP;
@@ -234,8 +241,8 @@ SCAN_FN uint32_t label_slot(const char *name, const char *behind)
 
 /* What goes on from step to step besides the masks: a label's name without its '=', a value without its line's end. */
 struct strict_open {
-    const char *base;  /* nothing before it may be read */
-    const char *end;   /* nor from here on */
+    const char *base; /* nothing before it may be read */
+    const char *end;  /* nor from here on */
     const char *comment;
     const char *label;
     const char *value; /* the space before it */
@@ -479,6 +486,9 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
         uint64_t comment = comments_check(s, open, m, i, good, block);
         good = comment != 0 ? comment - 1 : good;
         open->samples += (uint64_t)__builtin_popcountll(m->ends[i] & good & not_first);
+        if (s->wants_starts) {
+            note_starts(s, (m->lf[i] << 1) & ~m->comment[i] & good, at - 1);
+        }
         *begin = line_begin(m->lf[i] & good, at - 1, *begin);
         if (~good != 0) {
             return false;
@@ -499,13 +509,14 @@ SCAN_FN bool lanes_empty(const uint64_t v[LANES])
 SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
                           size_t *begin)
 {
-    if (count == LANES && !s->wants_starts && !open->complex && lanes_empty(m->trouble)) {
+    if (count == LANES && s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && !open->complex &&
+        lanes_empty(m->trouble)) {
         *at += LANES * STEP;
         return strict_account_all(s, open, m, *at - LANES * STEP, begin);
     }
     bool more = true;
     for (int i = 0; i < count && more; i++, *at += STEP) {
-        more = s->start_count + 64 <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
+        more = s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
     }
     return more;
 }

@@ -8,7 +8,12 @@
 #include <string.h>
 
 struct masks_count {
-    uint64_t lf, quote, backslash, hash, low, nul; /* low: at most 0x20 */
+    uint64_t lf, quote, backslash, small; /* small: at most '#', as a sample's line never begins */
+};
+
+/* Looked at where lines begin that are no samples. */
+struct masks_rare {
+    uint64_t hash, low, nul; /* low: at most 0x20 */
 };
 
 /* The strict scanner takes eight steps at a time and computes most of its rules on all eight at once, a lane each. */

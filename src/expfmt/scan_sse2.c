@@ -44,8 +44,16 @@ SCAN_FN struct masks_count block_count(const char *p)
         .lf = equals(&q, '\n'),
         .quote = equals(&q, '"'),
         .backslash = equals(&q, '\\'),
+        .small = at_most(&q, '#'),
+    };
+}
+
+SCAN_FN struct masks_rare block_rare(const char *p)
+{
+    struct quarters q = load(p);
+    return (struct masks_rare){
         .hash = equals(&q, '#'),
-        .low = at_most(&q, 0x20),
+        .low = at_most(&q, ' '),
         .nul = equals(&q, '\0'),
     };
 }

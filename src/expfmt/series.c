@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define PLAIN_LABELS_MAX 16
-#define SET_TEXT_MAX 300
+#define SET_TEXT_MAX     300
 
 static const struct view NAME_LABEL = {"__name__", 8};
 
@@ -148,8 +148,7 @@ static bool is_appended(const struct counter *c, const struct sample *sample)
     if (sample->unstorable && !c->conf.ignore_timestamps) {
         return false;
     }
-    return c->conf.sample_limit == 0 || sample->stale ||
-           c->result.series - c->stale_samples < c->conf.sample_limit;
+    return c->conf.sample_limit == 0 || sample->stale || c->result.series - c->stale_samples < c->conf.sample_limit;
 }
 
 /* The long way. */
@@ -208,7 +207,11 @@ static bool family_is_kept(struct counter *c, struct family *family, struct view
 
 void series_add_name(struct counter *c, struct view name)
 {
-    struct family *family = c->needs_names ? families_find(&c->families, name) : NULL;
+    series_add_family(c, c->needs_names ? families_find(&c->families, name) : NULL, name);
+}
+
+void series_add_family(struct counter *c, struct family *family, struct view name)
+{
     if (family != NULL) {
         family->scraped++;
     }
@@ -217,15 +220,29 @@ void series_add_name(struct counter *c, struct view name)
     }
 }
 
+/* 3.x spells some values of histograms and summaries its own way before rules see them. */
+static bool is_judged(const struct counter *c)
+{
+    return c->judge_count > 0 && (c->conf.major < PROMETHEUS_3 || c->text.type == SAMPLE_TYPE_OTHER);
+}
+
 int series_add(struct counter *c, const struct sample *sample, struct errctx *err)
 {
-    if (!c->needs_sets && sample_is_plain(sample) && !sample->stale) {
+    bool plain = sample_is_plain(sample);
+    if (!c->needs_sets && plain && !sample->stale) {
         series_add_name(c, sample->name);
         return 0;
     }
     struct family *family = c->needs_names ? families_find(&c->families, sample->name) : NULL;
     if (family != NULL) {
         family->scraped++;
+    }
+    if (plain && is_judged(c)) {
+        merge_build_judges(c, sample);
+        if (relabel_process(c->conf.metric_relabel, &c->builder)) {
+            series_count(c, sample, family);
+        }
+        return 0;
     }
     return series_add_set(c, sample, family, err);
 }

@@ -393,6 +393,16 @@ static void scope_new(struct discoverer *d, const char *namespace)
 
 /* --- life */
 
+static void add_namespace(struct sd_config *c, struct view name)
+{
+    for (size_t i = 0; i < c->namespace_count; i++) {
+        if (view_is(name, c->namespaces[i])) {
+            return;
+        }
+    }
+    c->namespaces[c->namespace_count++] = arena_view(c->arena, name).base;
+}
+
 static int add_own_namespace(struct sd_config *c, struct errctx *err)
 {
     struct bytes text;
@@ -407,7 +417,7 @@ static int add_own_namespace(struct sd_config *c, struct errctx *err)
     } else if (name.len == 0) {
         rc = errctx_set(err, ERR_INVALID, "namespaces.own_namespace: %s is empty", NAMESPACE_FILE);
     } else {
-        c->namespaces[c->namespace_count++] = arena_view(c->arena, name).base;
+        add_namespace(c, name);
     }
     bytes_done(&text);
     return rc;

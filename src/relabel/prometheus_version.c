@@ -24,3 +24,9 @@ int prometheus_version_parse(const char *text, enum prometheus_major *ret, struc
     }
     return 0;
 }
+
+enum prometheus_major prometheus_version_or(const char *text, enum prometheus_major otherwise)
+{
+    enum prometheus_major found;
+    return prometheus_version_parse(text, &found, NULL) == 0 ? found : otherwise;
+}

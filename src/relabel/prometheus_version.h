@@ -16,4 +16,7 @@ enum prometheus_major {
  * version. */
 int prometheus_version_parse(const char *text, enum prometheus_major *ret, struct errctx *err) MUST_CHECK;
 
+/* The same, for options that may also say `auto`. */
+enum prometheus_major prometheus_version_or(const char *text, enum prometheus_major otherwise);
+
 #endif

@@ -142,6 +142,24 @@ size_t relabel_rules_count(const struct relabel_rules *rules)
     return rules != NULL ? rules->count : 0;
 }
 
+size_t relabel_rules_judges(const struct relabel_rules *rules, struct view ret_names[RELABEL_JUDGES_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < relabel_rules_count(rules); i++) {
+        const struct rule *r = &rules->items[i];
+        if (r->action != RELABEL_KEEP && r->action != RELABEL_DROP) {
+            return 0;
+        }
+        for (size_t k = 0; k < r->source_count; k++) {
+            if (count == RELABEL_JUDGES_MAX) {
+                return 0;
+            }
+            ret_names[count++] = r->sources[k];
+        }
+    }
+    return count;
+}
+
 bool relabel_rules_name_only(const struct relabel_rules *rules)
 {
     return rules == NULL || rules->name_only;

@@ -24,7 +24,7 @@ enum relabel_action {
 /* One rule as configured. The `has_` flags tell a key that was written from its default, for validation. */
 struct relabel_spec {
     enum relabel_action action;
-    struct view *source_labels;
+    struct view *source_labels; /* base NULL: a null in the list, which names no label */
     size_t source_label_count;
     struct view separator, regex, target_label, replacement;
     uint64_t modulus;
@@ -55,6 +55,11 @@ size_t relabel_rules_count(const struct relabel_rules *rules); /* NULL counts 0 
 
 /* Runs the rules on b (whose arena takes new strings; b also borrows from the rules). False when the set is dropped. */
 bool relabel_process(const struct relabel_rules *rules, struct labels_builder *b);
+
+/* The labels that decide, when rules change nothing (keep and drop) and look at no more than RELABEL_JUDGES_MAX labels:
+ * their number, else 0. A set of those labels alone gets the verdict of the whole set. */
+#define RELABEL_JUDGES_MAX ((size_t)8)
+size_t relabel_rules_judges(const struct relabel_rules *rules, struct view ret_names[RELABEL_JUDGES_MAX]);
 
 /* True when every rule decides only by __name__ and changes nothing (keep, drop, on source_labels [__name__]): then the
  * verdict can be remembered per metric name. */

@@ -159,7 +159,7 @@ int relabel_spec_check(const struct relabel_spec *s, enum prometheus_major major
 {
     const char *action = relabel_action_name(s->action);
     for (size_t i = 0; i < s->source_label_count; i++) {
-        if (!relabel_is_label_name(s->source_labels[i], major)) {
+        if (s->source_labels[i].base != NULL && !relabel_is_label_name(s->source_labels[i], major)) {
             return errctx_set(err, ERR_INVALID, "\"%.*s\" is not a valid label name", VIEW_FMT(s->source_labels[i]));
         }
     }

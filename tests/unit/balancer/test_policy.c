@@ -25,7 +25,8 @@ static void test_jobs(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const BAD[] = {"a", "=1", "a=", "a=0", "a=-1", "a=+1", "a=1x", "a=101", "a=99999999999999999999", "a= 1", "a=Every"};
+    static const char *const BAD[] = {
+        "a", "=1", "a=", "a=0", "a=-1", "a=+1", "a=1x", "a=101", "a=99999999999999999999", "a= 1", "a=Every"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         struct policy p;
         struct errctx err = ERRCTX_INIT;
@@ -42,7 +43,8 @@ static void test_refused(void **state)
 static void test_zones(void **state)
 {
     (void)state;
-    const struct label after[] = {{VIEW("rack"), VIEW("r1")}}, before[] = {{VIEW("__meta_zone"), VIEW("z1")}, {VIEW("rack"), VIEW("r9")}};
+    const struct label after[] = {{VIEW("rack"), VIEW("r1")}},
+                       before[] = {{VIEW("__meta_zone"), VIEW("z1")}, {VIEW("rack"), VIEW("r9")}};
     struct labels *labels = labels_make(after, 1), *discovered = labels_make(before, 2);
     struct policy p;
     assert_int_equal(policy_init(&p, NULL, 0, "rack", NULL), 0);
@@ -61,6 +63,7 @@ static void test_zones(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jobs), cmocka_unit_test(test_refused), cmocka_unit_test(test_zones)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jobs), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_zones)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Lists of an Engine API: containers with their networks and ports, swarm services, tasks and nodes; what a bad object
  * costs; filters and versions. */
+#include "base/bytes.h"
 #include "discovery/docker_engine.h"
 #include "discovery/docker_read.h"
 
@@ -157,6 +158,27 @@ static void test_bad_containers_cost_themselves(void **state)
     assert_true(group.skipped >= 8);
 }
 
+/* One container of 60 kB and 20,000 ports would be more than a gigabyte. */
+static void test_labels_times_ports_are_bounded(void **state)
+{
+    struct bytes text;
+    (void)state;
+    bytes_init(&text, 8 << 20);
+    bytes_append_str(&text, "[{\"Id\":\"c\",\"Names\":[\"/c\"],\"Labels\":{\"x\":\"");
+    for (int i = 0; i < 60000; i++) {
+        bytes_append_char(&text, 'x');
+    }
+    bytes_append_str(&text, "\"},\"NetworkSettings\":{\"Networks\":{\"n\":{}}},\"Ports\":[");
+    for (int i = 1; i < 20000; i++) {
+        bytes_printf(&text, "%s{\"Type\":\"tcp\",\"PrivatePort\":%d}", i != 1 ? "," : "", i);
+    }
+    bytes_append_str(&text, "]}]");
+    read_containers(&OLD, bytes_view(&text).base, "[]");
+    assert_int_equal(made->count + group.skipped, 19999);
+    assert_true(made->count > 4000 && made->count < 5000);
+    bytes_done(&text);
+}
+
 #define SERVICE                                                                                                        \
     "{\"ID\":\"s1\",\"Spec\":{\"Name\":\"web\",\"Labels\":{\"k\":\"v\"},\"TaskTemplate\":{\"ContainerSpec\":"          \
     "{\"Image\":\"img\",\"Hostname\":\"h\"}},\"Mode\":{\"Replicated\":{\"Replicas\":3}}},\"Endpoint\":{\"Ports\":["    \
@@ -290,6 +312,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_network_only, begin, end),
         cmocka_unit_test_setup_teardown(test_host_and_shared_networks, begin, end),
         cmocka_unit_test_setup_teardown(test_bad_containers_cost_themselves, begin, end),
+        cmocka_unit_test_setup_teardown(test_labels_times_ports_are_bounded, begin, end),
         cmocka_unit_test_setup_teardown(test_services, begin, end),
         cmocka_unit_test_setup_teardown(test_tasks, begin, end),
         cmocka_unit_test_setup_teardown(test_nodes, begin, end),

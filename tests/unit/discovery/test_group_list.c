@@ -115,6 +115,29 @@ static void test_refused(void **state)
     }
 }
 
+/* A megabyte of labels on three thousand targets would be three gigabytes. */
+static void test_labels_times_targets_are_bounded(void **state)
+{
+    struct bytes text;
+    struct group_list l = {0};
+    struct errctx err = ERRCTX_INIT;
+    (void)state;
+    bytes_init(&text, 4 << 20);
+    bytes_append_str(&text, "[{\"labels\":{\"a\":\"");
+    for (int i = 0; i < 1 << 20; i++) {
+        bytes_append_char(&text, 'x');
+    }
+    bytes_append_str(&text, "\"},\"targets\":[");
+    for (int i = 0; i < 3000; i++) {
+        bytes_append_str(&text, i != 0 ? ",\"a\"" : "\"a\"");
+    }
+    bytes_append_str(&text, "]}]");
+    const struct group_list_options opts = {.file = "x", .source = "x", .major = PROMETHEUS_2};
+    assert_int_equal(group_list_from_json(&opts, bytes_view(&text), &l, &err), ERR_LIMIT);
+    assert_null(l.items);
+    bytes_done(&text);
+}
+
 static void test_names_of_3x(void **state)
 {
     (void)state;
@@ -198,13 +221,10 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_names_of_3x),
-        cmocka_unit_test(test_bad_utf8_in_json),
-        cmocka_unit_test(test_patterns),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_forms),       cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_labels_times_targets_are_bounded),
+        cmocka_unit_test(test_names_of_3x), cmocka_unit_test(test_bad_utf8_in_json),
+        cmocka_unit_test(test_patterns),    cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -15,6 +15,16 @@ static const char *const LINES[] = {
     "inf{a=\"b\"} +Inf 5\n",
     "# HELP x It's \"quoted\" text\n",
     "# TYPE x counter\n",
+    "# TYPE job:x_y:rate5m histogram\n",
+    "# TYPE a_name_that_is_longer_than_a_step_has_bytes_and_therefore_no_usual_one_at_all summary\n",
+    "# HELP x {a=\"1\"} 5 # \\ \"\n",
+    "# HELP x \n",
+    "# HELP x\ttext\n",
+    "# HELP x \xc3\xa9t\xc3\xa9\n",
+    "#\n",
+    "#HELP x text\n",
+    "#  TYPE  x untyped\n",
+    "# a {b=\"c\n",
     "\n",
     "container_cpu_usage_seconds_total{container=\"c\",cpu=\"total\",id=\"/kubepods/pod0c5e\",image=\"k8s.gcr.io/"
     "x:1\",name=\"n\"} 1 1\n",
@@ -29,6 +39,15 @@ static const char *const LINES[] = {
     "1\n",
 };
 static const char *const BROKEN_LINES[] = {
+    "# TYPE x foo\n",
+    "# TYPE x counter \n",
+    "# TYPE x  gauge\n",
+    "# TYPE x\n",
+    "# TYPE 1x gauge\n",
+    "# HELP 1x text\n",
+    "# HELP x \xff\n",
+    "# HELP x\n",
+    "a{x=\"1\"} # 1\n",
     "a{x=\"1\",x=\"2\"} 1\n",
     "a{long_label_name=\"1\",y=\"2\",long_label_name=\"3\"} 1\n",
     "a{__name__=\"x\"} 1\n",
@@ -90,6 +109,15 @@ static void body_fill(struct bytes *body, unsigned *seed, bool broken)
     }
 }
 
+/* Bytes that mean something, at places where they may mean something else. */
+static void body_spoil(struct bytes *body, unsigned *seed)
+{
+    static const char BYTES[] = "\"\\#{}=, \n\0+-.eE0a_:\x80\t\r";
+    for (unsigned left = next_random(seed) % 4; left > 0; left--) {
+        body->base[next_random(seed) % body->len] = BYTES[next_random(seed) % (sizeof(BYTES) - 1)];
+    }
+}
+
 static void check_variant(const struct scan_variant *v)
 {
     struct labels *target = test_target();
@@ -98,8 +126,11 @@ static void check_variant(const struct scan_variant *v)
     struct bytes body;
     unsigned seed = 7;
     bytes_init(&body, 65536);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 6000; i++) {
         body_fill(&body, &seed, i % 2 != 0);
+        if (i % 4 == 1) {
+            body_spoil(&body, &seed);
+        }
         size_t split = i % 3 == 0 ? body.len : next_random(&seed) % body.len;
         struct count want = count_split(careful, EXPOSITION_TEXT, target, body.base, body.len, body.len);
         assert_true(i % 2 != 0 || want.code == 0);

@@ -269,12 +269,79 @@ static void test_many_labels(void **state)
     labels_unref(target);
 }
 
+static void put_label(struct bytes *body, unsigned r)
+{
+    static const char *const NAMES[] = {"job", "instance", "exported_job", "le", "quantile", "a", "__x", "__name__"};
+    static const char *const VALUES[] = {"", "v", "j", "a\\\\b", "q\\\"", "1", "1.0", "\\n"};
+    bytes_printf(body, "%s=\"%s\",", NAMES[r % 8 == 7 && r / 8 % 8 != 0 ? 5 : r % 8], VALUES[r / 64 % 8]);
+}
+
+/* Rules that only keep and drop look at their labels alone; with all labels built they must say the same. */
+static uint64_t check_judges(const struct labels *target, struct counter_conf *conf, unsigned *seed)
+{
+    struct counter *few = counter_new(conf), *all = counter_new(conf);
+    struct bytes body;
+    uint64_t kept = 0;
+    assert_int_equal(few->judge_count, 1);
+    all->judge_count = 0;
+    bytes_init(&body, 65536);
+    for (unsigned i = 0; i < 200; i++) {
+        bytes_clear(&body);
+        bytes_append_str(&body, i % 2 != 0 ? "# TYPE m histogram\n" : "# TYPE m gauge\n");
+        for (unsigned line = 0; line < 6; line++) {
+            bytes_append_str(&body, "m{");
+            for (unsigned k = 0; k < 3; k++) {
+                *seed = *seed * 1664525u + 1013904223u;
+                put_label(&body, *seed >> 8);
+            }
+            bytes_append_str(&body, line % 3 == 0 ? "} NaN\n" : "} 1 5\n");
+        }
+        struct count want = count_split(all, EXPOSITION_TEXT, target, body.base, body.len, body.len);
+        struct count got = count_split(few, EXPOSITION_TEXT, target, body.base, body.len, *seed % body.len);
+        assert_count(&got, &want, body.base);
+        assert_string_equal(got.msg, want.msg);
+        kept += got.series;
+    }
+    bytes_done(&body);
+    counter_free(&few);
+    counter_free(&all);
+    return kept;
+}
+
+static void test_judges(void **state)
+{
+    static const char *const SOURCES[] = {"job", "instance", "le", "quantile", "a", "__x", "__name__", "none"};
+    struct labels *target = test_target();
+    unsigned seed = 5;
+    uint64_t kept = 0;
+    (void)state;
+    for (size_t i = 0; i < 8 * 8; i++) {
+        struct relabel_rules *rules = rule(i / 8 % 2 != 0 ? RELABEL_KEEP : RELABEL_DROP, SOURCES[i % 8],
+                                           i / 8 % 2 != 0 ? "j|v|1|m|a.b|" : "v|1.0|\n", NULL, NULL);
+        struct counter_conf conf = {.mode = COUNT_STRICT,
+                                    .major = i / 16 % 2 != 0 ? PROMETHEUS_3 : PROMETHEUS_2,
+                                    .honor_labels = i / 32 % 2 != 0,
+                                    .metric_relabel = rules};
+        kept += check_judges(i % 3 == 0 ? NULL : target, &conf, &seed);
+        relabel_rules_free(&rules);
+    }
+    assert_true(kept > 10000);
+    struct relabel_rules *rules = rule(RELABEL_KEEP, "exported_job", "j", NULL, NULL);
+    struct counter_conf conf = {.major = PROMETHEUS_2, .metric_relabel = rules};
+    struct counter *c = counter_new(&conf);
+    assert_int_equal(c->judge_count, 0);
+    counter_free(&c);
+    relabel_rules_free(&rules);
+    labels_unref(target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_sample_limit), cmocka_unit_test(test_label_limits),
-        cmocka_unit_test(test_rules),     cmocka_unit_test(test_exported),     cmocka_unit_test(test_le_spelling),
-        cmocka_unit_test(test_families),  cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_sample_limit),     cmocka_unit_test(test_label_limits),
+        cmocka_unit_test(test_rules),    cmocka_unit_test(test_exported),         cmocka_unit_test(test_le_spelling),
+        cmocka_unit_test(test_families), cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
+        cmocka_unit_test(test_judges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -413,6 +413,49 @@ static void test_transfer_is_no_change_of_files(void **unused)
     target_unref(items[1].target);
 }
 
+static void test_another_url_of_a_target_reaches_the_proxy(void **unused)
+{
+    (void)unused;
+    settle();
+    struct target *t = make_target("a", 0);
+    struct assignment changed = {.target = target_new_with_hash(t->job, t->hash, labels_ref(t->labels),
+                                                                "http://host0:80/metrics?x=1", 10000, 10000)};
+    size_t before = w.published;
+    w.shard->ops->set_assignment(w.shard, &changed, 1, 2, 0);
+    assert_int_equal(w.published, before + 1);
+    assert_string_equal(find("a", 0)->target->url, "http://host0:80/metrics?x=1");
+    target_unref(changed.target);
+    target_unref(t);
+}
+
+static void test_files_elsewhere(void **unused)
+{
+    (void)unused;
+    w.shard->ops->free(w.shard);
+    char *out = path_of("out.yml"), *pending = mem_printf("%s/owed", w.folder), *dir = mem_printf("%s/s", w.folder);
+    const struct local_env env = {.loop = w.loop, .proxy_url = "http://127.0.0.1:8008", .gid = (gid_t)-1, .publish = on_publish,
+                                  .now_ms = fake_now, .config_path = out, .pending_path = pending};
+    w.shard = local_shard_new(&env, "shard-0", "", 0, dir, "http://127.0.0.1:9");
+    w.shard->ops->set_config(w.shard, w.two, 1);
+    assign(0, 1, false, 1);
+    assert_true(file_contains("out.yml", "/s/targets/a.json") && file_contains("targets/a.json", "host0:80"));
+    assert_false(file_exists("prometheus.yml") || file_exists("reload.pending"));
+    assert_int_equal(access(pending, F_OK), 0);
+    pass(0);
+    answer(RELOAD, 403, "Lifecycle API is not enabled.");
+    assert_non_null(strstr(info()->error, "start Prometheus with --web.enable-lifecycle"));
+    pass(1000);
+    answer(RELOAD, 200, "");
+    assert_int_not_equal(access(pending, F_OK), 0);
+    size_t reloads = count_calls(RELOAD);
+    local_shard_refresh(w.shard); /* nothing differs, Prometheus is asked all the same */
+    pass(1000);
+    assert_int_equal(count_calls(RELOAD), reloads + 1);
+    free(out);
+    free(pending);
+    free(dir);
+}
+
 static void test_reload_until_acknowledged(void **unused)
 {
     (void)unused;
@@ -656,7 +699,11 @@ static void test_restored_targets_keep_their_proof(void **unused)
     assert_false(file_contains("targets/a.json", "host1:80"));
     assert_int_equal(status("a", 0)->good_scrapes, 3);
     assert_true(info()->process_series == 12);
-    assign(0, 1, false, 42);
+    assert_int_equal(w.published, 0);
+    assign(0, 1, false, 42); /* nothing new, but the proxy has not heard of what was restored */
+    assert_true(w.published == 1 && w.published_count == 2);
+    assign(0, 1, false, 43);
+    assert_int_equal(w.published, 1);
     assert_int_equal(status("a", 0)->good_scrapes, 3);
     assert_non_null(find("a", 1));
     pass(50000);
@@ -722,6 +769,8 @@ int main(void)
         CASE(test_removing_serves_for_a_while),
         CASE(test_coming_back_while_leaving),
         CASE(test_transfer_is_no_change_of_files),
+        CASE(test_another_url_of_a_target_reaches_the_proxy),
+        CASE(test_files_elsewhere),
         CASE(test_reload_until_acknowledged),
         CASE(test_a_reload_owed_from_before_is_made_up),
         CASE(test_trouble_with_the_disk),

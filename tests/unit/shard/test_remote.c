@@ -1,5 +1,5 @@
-/* A remote shard against a scripted HTTP client and a clock of its own: what is asked when, what is pushed in which order and how
- * often, what proves a move, what a Go sidecar's answers mean, and what bad answers cost. */
+/* A remote shard against a scripted HTTP client and a clock of its own: what is asked when, what is pushed in which
+ * order and how often, what proves a move, what a Go sidecar's answers mean, and what bad answers cost. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ------------------------------------------------------------------------------------------- the scripted HTTP client */
+/* ------------------------------------------------------------------------------------------- the scripted HTTP client
+ */
 
 struct http_call {
     char url[256], header[64];
@@ -27,7 +28,8 @@ struct http_call {
 static struct http_call calls[512];
 static size_t call_count;
 
-struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done, void *data)
+struct http_call *http_client_send(struct http_client *c, const struct http_request *req, http_done_fn *on_done,
+                                   void *data)
 {
     assert_null(c);
     assert_true(req->timeout_ms > 0);
@@ -98,13 +100,14 @@ static void data(struct http_call *call, const char *json)
     free(body);
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the world */
+/* ------------------------------------------------------------------------------------------------------------ the
+ * world */
 
-#define INFO   "/api/v1/shard/runtimeinfo/"
-#define FULL   "/api/v1/shard/targets/?full=true"
-#define STATUS "/api/v1/shard/targets/status/"
-#define EXTRA  "/api/v1/status/extra_config/"
-#define CONFIG "/api/v1/status/config/"
+#define INFO    "/api/v1/shard/runtimeinfo/"
+#define FULL    "/api/v1/shard/targets/?full=true"
+#define STATUS  "/api/v1/shard/targets/status/"
+#define EXTRA   "/api/v1/status/extra_config/"
+#define CONFIG  "/api/v1/status/config/"
 #define TARGETS "/api/v1/shard/targets/"
 
 static const char YAML[] = "scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]\n";
@@ -218,7 +221,8 @@ static const struct shard_info *info(void)
 }
 
 #define STATUS_JSON(hash, health, times, good)                                                                         \
-    "\"" hash "\":{\"lastError\":\"\",\"lastScrape\":\"2026-01-02T03:04:05Z\",\"lastScrapeDuration\":0.1,\"health\":\"" health        \
+    "\"" hash                                                                                                          \
+    "\":{\"lastError\":\"\",\"lastScrape\":\"2026-01-02T03:04:05Z\",\"lastScrapeDuration\":0.1,\"health\":\"" health   \
     "\",\"series\":10,\"totalSeries\":11,\"TargetState\":\"\",\"ScrapeTimes\":" #times good "}"
 
 static void read_ours(const char *runtime, const char *full, const char *statuses)
@@ -253,7 +257,8 @@ static char *hash_of_conf(const char *rest)
     return mem_printf("{\"ConfigHash\":\"%s\",%s}", w.conf->hash, rest);
 }
 
-/* --------------------------------------------------------------------------------------------------------------- tests */
+/* --------------------------------------------------------------------------------------------------------------- tests
+ */
 
 /* It is read whole before anything is known of it, and nothing is pushed before a wish. */
 static void test_first_reading(void **state)
@@ -309,14 +314,16 @@ static void test_push_and_proof(void **state)
     pass(1000);
     char *written = hash_of_conf("\"generation\":5,\"configGeneration\":1,\"epoch\":3");
     read_ours(written, NULL,
-              "{" STATUS_JSON("1", "up", 2, ",\"goodScrapes\":2") "," STATUS_JSON("18446744073709551615", "down", 2, ",\"goodScrapes\":0") "}");
+              "{" STATUS_JSON("1", "up", 2, ",\"goodScrapes\":2") "," STATUS_JSON("18446744073709551615", "down", 2,
+                                                                                  ",\"goodScrapes\":0") "}");
     assert_int_equal(good_of(0), 2);
     assert_int_equal(good_of(1), 0);
     /* settled: readings only */
     for (int i = 0; i < 5; i++) {
         pass(10000);
         read_ours(written, NULL,
-                  "{" STATUS_JSON("1", "up", 3, ",\"goodScrapes\":3") "," STATUS_JSON("18446744073709551615", "up", 3, ",\"goodScrapes\":1") "}");
+                  "{" STATUS_JSON("1", "up", 3, ",\"goodScrapes\":3") "," STATUS_JSON("18446744073709551615", "up", 3,
+                                                                                      ",\"goodScrapes\":1") "}");
         assert_null(open_call());
     }
     free(written);
@@ -327,7 +334,8 @@ static void test_push_and_proof(void **state)
 static void test_given_back_proves_itself_anew(void **state)
 {
     (void)state;
-    read_ours("{\"generation\":1}", "{\"Targets\":{\"a\":[{\"hash\":1,\"labels\":{}}]}}", "{" STATUS_JSON("1", "up", 50, ",\"goodScrapes\":50") "}");
+    read_ours("{\"generation\":1}", "{\"Targets\":{\"a\":[{\"hash\":1,\"labels\":{}}]}}",
+              "{" STATUS_JSON("1", "up", 50, ",\"goodScrapes\":50") "}");
     assign((const int[]){0}, 1, 2, 1);
     respond(expect("POST", TARGETS), 200, "{\"status\":\"success\"}");
     assert_int_equal(good_of(0), 50); /* it goes on as it was */
@@ -396,7 +404,8 @@ static void test_conflict_ends_writing(void **state)
     (void)state;
     read_ours("{\"generation\":1}", "{\"Targets\":{}}", "{}");
     assign((const int[]){0}, 1, 2, 4);
-    respond(expect("POST", TARGETS), 409, "{\"status\":\"error\",\"errorType\":\"conflict\",\"error\":\"epoch 4 is older than 6\"}");
+    respond(expect("POST", TARGETS), 409,
+            "{\"status\":\"error\",\"errorType\":\"conflict\",\"error\":\"epoch 4 is older than 6\"}");
     assert_int_equal(w.conflicts, 1);
     assert_non_null(strstr(w.conflict, "epoch 4 is older than 6"));
     for (int i = 0; i < 4; i++) {
@@ -456,9 +465,14 @@ static void test_silence(void **state)
 static void test_bad_answers(void **state)
 {
     (void)state;
-    static const char *const BODIES[] = {
-        "", "nonsense", "{}", "[]", "{\"status\":\"success\",\"data\":5}", "{\"status\":\"success\",\"data\":{\"generation\":-1}}",
-        "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"no\"}", "{\"status\":\"success\",\"data\":{\"health\":\"mad\"}}"};
+    static const char *const BODIES[] = {"",
+                                         "nonsense",
+                                         "{}",
+                                         "[]",
+                                         "{\"status\":\"success\",\"data\":5}",
+                                         "{\"status\":\"success\",\"data\":{\"generation\":-1}}",
+                                         "{\"status\":\"error\",\"errorType\":\"internal\",\"error\":\"no\"}",
+                                         "{\"status\":\"success\",\"data\":{\"health\":\"mad\"}}"};
     static const char *const STATUSES[] = {
         "{\"status\":\"success\",\"data\":[1]}", "{\"status\":\"success\",\"data\":{\"x\":{}}}",
         "{\"status\":\"success\",\"data\":{\"-1\":{}}}", "{\"status\":\"success\",\"data\":{\"1\":{\"health\":4}}}"};

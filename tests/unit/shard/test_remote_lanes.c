@@ -63,7 +63,7 @@ static void test_suspects_share(void **state)
     }
     assert_int_equal(granted, 8); /* the healthy are not kept waiting by eighteen hung ones */
     remote_lanes_leave(l, &tickets[0]);
-    assert_int_equal(order[8], 26); /* nor overtaken */
+    assert_int_equal(order[8], 26);     /* nor overtaken */
     for (int i = 1; i < granted; i++) { /* each in the order it got its lane */
         remote_lanes_leave(l, &tickets[order[i]]);
     }

@@ -1,4 +1,5 @@
-/* Shards from a file: what is read, what is refused and where, and that a shard keeps its group when others come and go. */
+/* Shards from a file: what is read, what is refused and where, and that a shard keeps its group when others come and
+ * go. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -58,8 +59,9 @@ static void test_read(void **state)
 {
     (void)state;
     size_t count;
-    struct provider *p = start("replicas:\n- shards:\n  - id: a\n    url: http://a:8080/\n    capacity: 5e5\n    zone: z\n"
-                               "  - {id: b, url: 'https://b', prometheus_url: 'http://p:9090'}\n");
+    struct provider *p =
+        start("replicas:\n- shards:\n  - id: a\n    url: http://a:8080/\n    capacity: 5e5\n    zone: z\n"
+              "  - {id: b, url: 'https://b', prometheus_url: 'http://p:9090'}\n");
     const struct provider_shard *list = p->ops->list(p, &count);
     assert_int_equal(count, 2);
     assert_string_equal(list[0].api_url, "http://a:8080");
@@ -96,7 +98,8 @@ static void test_groups_follow_ids(void **state)
 static void test_replicas_are_paired(void **state)
 {
     (void)state;
-    struct provider *p = start("replicas: [{shards: [" SHARD("a") "," SHARD("b") "]}, {name: x, shards: [{id: a, url: 'http://x'}]}]");
+    struct provider *p =
+        start("replicas: [{shards: [" SHARD("a") "," SHARD("b") "]}, {name: x, shards: [{id: a, url: 'http://x'}]}]");
     assert_string_equal(listing(p), "0/0=0/a 0/1=b x/0=x/a ");
     p->ops->free(p);
 }
