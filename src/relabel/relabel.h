@@ -56,8 +56,8 @@ size_t relabel_rules_count(const struct relabel_rules *rules); /* NULL counts 0 
 /* Runs the rules on b (whose arena takes new strings; b also borrows from the rules). False when the set is dropped. */
 bool relabel_process(const struct relabel_rules *rules, struct labels_builder *b);
 
-/* The labels that decide, when rules change nothing (keep and drop) and look at no more than RELABEL_JUDGES_MAX labels: their
- * number, else 0. A set of those labels alone gets the verdict of the whole set. */
+/* The labels that decide, when rules change nothing (keep and drop) and look at no more than RELABEL_JUDGES_MAX labels:
+ * their number, else 0. A set of those labels alone gets the verdict of the whole set. */
 #define RELABEL_JUDGES_MAX ((size_t)8)
 size_t relabel_rules_judges(const struct relabel_rules *rules, struct view ret_names[RELABEL_JUDGES_MAX]);
 
