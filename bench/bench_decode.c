@@ -1,5 +1,6 @@
-/* Decoding, with and without counting, beside zlib's plain inflate of the same body in the same run: megabytes of text a second
- * of CPU, medians of interleaved rounds. Figure to hold: gzip decoded and counted (fast) at least twice zlib's inflate alone.
+/* Decoding, with and without counting, beside zlib's plain inflate of the same body in the same run: megabytes of text
+ * a second of CPU, medians of interleaved rounds. Figure to hold: gzip decoded and counted (fast) at least twice zlib's
+ * inflate alone.
  *
  *     bench_decode FILE ...       bodies as text; they are compressed here (gzip -6, zstd -3) */
 #include "base/files.h"

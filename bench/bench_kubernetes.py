@@ -49,7 +49,7 @@ def template(api):
     api.patch(f"/api/v1/namespaces/bench/pods/{name}/status", {"status": {
         "phase": "Running", "podIP": "10.100.100.100", "podIPs": [{"ip": "10.100.100.100"}], "hostIP": "192.168.100.100", "startTime": now,
         "conditions": [{"type": t, "status": "True", "lastTransitionTime": now}
-                       for t in ("Initialized", "Ready", "ContainersReady", "PodScheduled")],
+                       for t in ("Ready", "ContainersReady", "PodScheduled")],
         "containerStatuses": [{"name": c["name"], "image": c["image"], "ready": True, "restartCount": 0, "started": True,
                                "imageID": c["image"] + "@sha256:" + "ab" * 32, "containerID": "containerd://" + "0" * 64,
                                "state": {"running": {"startedAt": now}}} for c in containers]}}, plane.STRATEGIC)

@@ -1,9 +1,11 @@
-/* A load generator for proxies: GET requests on kept connections, one in flight on each, as Prometheus sends them. Closed loop,
- * or at a fixed rate; then a late answer counts from when its request was due, so that a stall is not hidden. Prints one line of
- * JSON. What is under way when the time is up is waited for and counted, so that the proxy's CPU time belongs to whole answers.
- * Bodies are cut to the bone (MSG_TRUNC: the kernel throws them away), so that the generator is never what is measured.
+/* A load generator for proxies: GET requests on kept connections, one in flight on each, as Prometheus sends them.
+ * Closed loop, or at a fixed rate; then a late answer counts from when its request was due, so that a stall is not
+ * hidden. Prints one line of JSON. What is under way when the time is up is waited for and counted, so that the proxy's
+ * CPU time belongs to whole answers. Bodies are cut to the bone (MSG_TRUNC: the kernel throws them away), so that the
+ * generator is never what is measured.
  *
- *     bench_load --port=N --target=TEXT [--host=H] [--connections=8] [--seconds=1] [--rate=0] [--accept-encoding=identity]
+ *     bench_load --port=N --target=TEXT [--host=H] [--connections=8] [--seconds=1] [--rate=0]
+ * [--accept-encoding=identity]
  *
  * TEXT is the request target: a path, or an absolute URL for a forward proxy. */
 #include "base/mem.h"
@@ -20,9 +22,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define HEAD_MAX       4096
-#define EVENT_BATCH    64
-#define LATENCIES_MAX  ((size_t)4 << 20)
+#define HEAD_MAX      4096
+#define EVENT_BATCH   64
+#define LATENCIES_MAX ((size_t)4 << 20)
 
 struct settings {
     int port, connections;
@@ -258,16 +260,20 @@ static void print_result(struct load *l)
     }
     qsort(l->latencies, l->count, sizeof(l->latencies[0]), compare);
     printf("{\"requests\":%zu,\"rps\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"bytes\":%llu}\n", l->count,
-           (double)l->count * 1e6 / (double)(l->last_us - l->begin_us), l->latencies[l->count / 2], l->latencies[l->count * 99 / 100],
-           l->latencies[l->count - 1], (unsigned long long)l->bytes);
+           (double)l->count * 1e6 / (double)(l->last_us - l->begin_us), l->latencies[l->count / 2],
+           l->latencies[l->count * 99 / 100], l->latencies[l->count - 1], (unsigned long long)l->bytes);
 }
 
 static struct settings read_settings(int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"port", 1, NULL, 'p'}, {"target", 1, NULL, 't'}, {"host", 1, NULL, 'h'}, {"connections", 1, NULL, 'c'},
-        {"seconds", 1, NULL, 's'}, {"rate", 1, NULL, 'r'}, {"accept-encoding", 1, NULL, 'e'},
-        {NULL, 0, NULL, 0}};
+    static const struct option OPTIONS[] = {{"port", 1, NULL, 'p'},
+                                            {"target", 1, NULL, 't'},
+                                            {"host", 1, NULL, 'h'},
+                                            {"connections", 1, NULL, 'c'},
+                                            {"seconds", 1, NULL, 's'},
+                                            {"rate", 1, NULL, 'r'},
+                                            {"accept-encoding", 1, NULL, 'e'},
+                                            {NULL, 0, NULL, 0}};
     struct settings s = {.connections = 8, .seconds = 1, .host = "bench", .accept_encoding = "identity"};
     for (int opt; (opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
         switch (opt) {
@@ -306,10 +312,11 @@ static struct settings read_settings(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct load l = {.set = read_settings(argc, argv)};
-    int n = snprintf(l.request, sizeof(l.request),
-                     "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Prometheus/2.42.0\r\nAccept: text/plain;version=0.0.4;q=0.5,"
-                     "*/*;q=0.1\r\nAccept-Encoding: %s\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n",
-                     l.set.target, l.set.host, l.set.accept_encoding);
+    int n = snprintf(
+        l.request, sizeof(l.request),
+        "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Prometheus/2.42.0\r\nAccept: text/plain;version=0.0.4;q=0.5,"
+        "*/*;q=0.1\r\nAccept-Encoding: %s\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n",
+        l.set.target, l.set.host, l.set.accept_encoding);
     if (n < 0 || (size_t)n >= sizeof(l.request)) {
         fputs("bench_load: the request is too long\n", stderr);
         return 2;

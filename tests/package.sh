@@ -4,7 +4,7 @@
 #   installed, removed, reinstalled and purged in a chroot; autopkgtest with its null runner;
 #   on a booted systemd (systemd-nspawn, loopback only): one edit, one command, reload, restart, crash, stop, shards as units,
 #   an upgrade under load, removal and purge; the demo with the installed program.
-# PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
+# PACKAGE_DEBS names a folder with what the step build has left, for the steps chroot, autopkgtest and booted alone. PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
 # system for the next run. A step that fails ends the script. Steps by name: build lintian chroot autopkgtest demo booted; all but the first
 # take what it has built.
 set -euo pipefail
@@ -61,10 +61,8 @@ make_base() {
     no_services "$base"
     mount -t proc proc "$base/proc"
     inside "$base" apt-get update -q
-    # What the package depends on too: the booted system has no network.
     inside "$base" apt-get install -y -q --no-install-recommends systemd-sysv libpam-systemd dbus polkitd procps python3 prometheus \
-        prometheus-node-exporter ca-certificates bash-completion zsh autopkgtest libh2o0.13 libisal2 libjansson4 libre2-9 libyaml-0-2 \
-        libuv1 libcurl4
+        prometheus-node-exporter ca-certificates bash-completion zsh autopkgtest
     umount "$base/proc"
     rm -f "$base/usr/sbin/policy-rc.d"
     touch "$base/.complete"
@@ -148,6 +146,7 @@ step_build() {
     done
     ok "reproducible: another folder, time zone, locale, umask and user give the same packages"
     build_one "$b" /build/next nocheck
+    rm -rf "$work/debs"
     mkdir -p "$work/debs"
     cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.0-2_"$arch".deb "$work/debs/"
 }
@@ -241,6 +240,12 @@ step_booted() {
     cp "$work/debs/"*.deb "$r/root/"
     cp -r "$top/debian/tests" "$r/root/"
     rm -f "$r"/etc/systemd/system/multi-user.target.wants/prometheus*
+    # What the package depends on comes before the boot: the booted system has no network.
+    enter "$r"
+    inside "$r" apt-get satisfy -y -q --no-install-recommends "$(dpkg-deb -f "$work/debs/kvass_1.0.0-1_$arch.deb" Depends)" >"$work/apt.log" 2>&1 ||
+        fail "dependencies"
+    rm -f "$r/usr/sbin/policy-rc.d"
+    umount -R -l "$r/dev" "$r/proc"
     boot "$r"
     booted dpkg -i /root/kvass_1.0.0-1_"$arch".deb >"$work/dpkg.log" 2>&1 || fail "install"
     run_units_test
@@ -278,6 +283,9 @@ step_booted() {
 
 arch=$(dpkg --print-architecture)
 b=$work/build/root
+if [ -n "${PACKAGE_DEBS:-}" ]; then
+    cp -r "$PACKAGE_DEBS" "$work/debs"
+fi
 steps=${*:-build lintian chroot autopkgtest demo booted}
 say "base system"
 make_base

@@ -194,8 +194,9 @@ void daemon_run(struct daemon *d)
     start_signals(d);
     start_timers(d);
     d->started = true;
-    log_info(d->log, "started", "version", PACKAGE_VERSION, "api", d->o->web_address, "proxy", d->o->web_proxy_addr,
-             "store", d->o->store_path);
+    log_info(d->log, "started", "version", PACKAGE_VERSION, "api", d->o->web_address, "proxy",
+             d->o->role == ROLE_COORDINATOR ? NULL : d->o->web_proxy_addr, "store",
+             d->o->store_path[0] != '\0' ? d->o->store_path : NULL);
     notify_ready();
     loop_run(d->loop);
     log_info(d->log, "ended");

@@ -84,7 +84,11 @@ static void lock_step_down(struct lock *lock, const char *reason)
     if (!lock_is_held(lock)) {
         return;
     }
-    lease_release(l->lease, on_given_up, l);
+    if (lease_is_unelected(l->lease)) {
+        lease_free(&l->lease); /* two without an election would fence each other in turn: the newer one stays */
+    } else {
+        lease_release(l->lease, on_given_up, l);
+    }
     on_lost(l, reason);
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define ACTIONS_TOLD_MAX 20 /* of one round, at level info: a start with many targets is not to flood the log */
+
 /* ---------------------------------------------------------------- moves, for people */
 
 static void move_begin(struct reconcile *r, const struct plan_action *a, const struct target *t, int64_t now_ms)
@@ -39,14 +41,18 @@ static void move_end(struct reconcile *r, const struct plan_action *a, enum move
     metric_add(METRIC_BALANCER_MOVES_ENDED, 1, state == MOVE_FINISHED ? "finished" : "undone");
 }
 
-static void log_action(const struct reconcile *r, const struct plan_action *a, const struct target *t)
+static void log_action(const struct reconcile *r, enum log_level level, const struct plan_action *a,
+                       const struct target *t)
 {
     int32_t group = a->to >= 0 ? a->to : a->from;
     size_t replica = group >= 0 ? (uint32_t)group / GROUPS_STRIDE : SIZE_MAX;
-    log_info(&RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "replica",
+    if (!log_enabled(level)) {
+        return;
+    }
+    log_line(level, &RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "replica",
              replica < r->groups.replicas.len ? r->groups.replicas.items[replica] : NULL, "from",
              a->from >= 0 ? log_num(a->from % (int32_t)GROUPS_STRIDE) : NULL, "to",
-             a->to >= 0 ? log_num(a->to % (int32_t)GROUPS_STRIDE) : NULL, "reason", a->reason);
+             a->to >= 0 ? log_num(a->to % (int32_t)GROUPS_STRIDE) : NULL, "reason", a->reason, NULL);
 }
 
 /* ---------------------------------------------------------------- applying a plan */
@@ -85,13 +91,13 @@ static void note_decision(struct registry_entry *e, const struct plan_action *a,
     };
 }
 
-static void apply_action(struct reconcile *r, const struct plan_action *a, int64_t now_ms)
+static void apply_action(struct reconcile *r, const struct plan_action *a, enum log_level level, int64_t now_ms)
 {
     struct registry_entry *e = registry_find(&r->registry, a->job, a->hash);
     if (e == NULL) {
         return;
     }
-    log_action(r, a, e->target);
+    log_action(r, level, a, e->target);
     note_decision(e, a, now_ms);
     switch (a->type) {
     case PLAN_ASSIGN:
@@ -211,7 +217,11 @@ void reconcile_apply_actions(struct reconcile *r, const struct plan *p, uint32_t
         struct plan_action a = p->actions[i];
         a.from += a.from >= 0 ? (int32_t)base : 0;
         a.to += a.to >= 0 ? (int32_t)base : 0;
-        apply_action(r, &a, now_ms);
+        apply_action(r, &a, i < ACTIONS_TOLD_MAX ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, now_ms);
+    }
+    if (p->action_count > ACTIONS_TOLD_MAX) {
+        log_info(&RECONCILE_LOG, "further actions", "count", log_num((int64_t)(p->action_count - ACTIONS_TOLD_MAX)),
+                 "see", "kvass get targets, kvass get moves; log.level=debug has each");
     }
 }
 

@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-#define COUNTER_MAGIC 0x636f756eu
+#define COUNTER_MAGIC      0x636f756eu
 #define LINE_BYTES_DEFAULT (1u << 20)
 
 struct counter *counter_new(const struct counter_conf *conf)

@@ -13,9 +13,9 @@
 struct protobuf_family {
     struct view name, unit; /* in protobuf_walk's buffers */
     uint64_t type;
-    uint64_t metrics;       /* seen so far */
+    uint64_t metrics; /* seen so far */
     bool help_valid;
-    bool native;            /* 2.x: the first Metric is a native histogram, so all are taken for one */
+    bool native; /* 2.x: the first Metric is a native histogram, so all are taken for one */
 };
 
 struct protobuf_walk {
@@ -40,13 +40,13 @@ struct counter {
     const struct labels *target; /* borrowed; may be NULL */
 
     struct counter_result result;
-    struct errctx error; /* code 0 while the body is good */
+    struct errctx error;    /* code 0 while the body is good */
     uint64_t stale_samples; /* among result.series: free of sample_limit */
-    bool ended;          /* the body said so itself: a NUL in text, # EOF in OpenMetrics */
+    bool ended;             /* the body said so itself: a NUL in text, # EOF in OpenMetrics */
 
-    bool needs_sets;    /* some rule or limit looks at the labels */
-    bool needs_names;   /* figures per family, or rules on names */
-    bool name_rules;    /* the rules look at names alone */
+    bool needs_sets;                        /* some rule or limit looks at the labels */
+    bool needs_names;                       /* figures per family, or rules on names */
+    bool name_rules;                        /* the rules look at names alone */
     struct view judges[RELABEL_JUDGES_MAX]; /* the labels the rules look at, when they only keep and drop */
     size_t judge_count;
 

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define SCAN_STARTS_MAX 2048
+#define SCAN_STARTS_MAX  2048
 #define SCAN_STARTS_STEP 512 /* a scan ends with room for less */
 #define SCAN_LABEL_SLOTS 4096
 
@@ -18,8 +18,8 @@ struct scan {
     enum prometheus_major major;
     bool wants_starts; /* note where sample lines begin */
 
-    size_t taken;      /* bytes of whole lines */
-    uint64_t samples;  /* among them */
+    size_t taken;     /* bytes of whole lines */
+    uint64_t samples; /* among them */
     size_t start_count;
     uint32_t starts[SCAN_STARTS_MAX]; /* offsets of sample lines */
 

@@ -1,7 +1,7 @@
 /* The scanner for AVX2: a step is two registers, each giving half a mask. */
 #if defined(__x86_64__)
 #define SCAN_TARGET __attribute__((target("avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
-#define SCAN_FN SCAN_TARGET static inline __attribute__((always_inline))
+#define SCAN_FN     SCAN_TARGET static inline __attribute__((always_inline))
 
 #include "expfmt/scan_masks.h"
 

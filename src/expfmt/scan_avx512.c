@@ -1,7 +1,7 @@
 /* The scanner for AVX-512 with VBMI2: a step is one register, a comparison gives its mask at once. */
 #if defined(__x86_64__)
 #define SCAN_TARGET __attribute__((target("avx512bw,avx512vl,avx512vbmi2,avx2,bmi,bmi2,pclmul,popcnt,lzcnt")))
-#define SCAN_FN SCAN_TARGET static inline __attribute__((always_inline))
+#define SCAN_FN     SCAN_TARGET static inline __attribute__((always_inline))
 
 #include "expfmt/scan_masks.h"
 

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 #define PLAIN_LABELS_MAX 16
-#define SET_TEXT_MAX 300
+#define SET_TEXT_MAX     300
 
 static const struct view NAME_LABEL = {"__name__", 8};
 
@@ -148,8 +148,7 @@ static bool is_appended(const struct counter *c, const struct sample *sample)
     if (sample->unstorable && !c->conf.ignore_timestamps) {
         return false;
     }
-    return c->conf.sample_limit == 0 || sample->stale ||
-           c->result.series - c->stale_samples < c->conf.sample_limit;
+    return c->conf.sample_limit == 0 || sample->stale || c->result.series - c->stale_samples < c->conf.sample_limit;
 }
 
 /* The long way. */

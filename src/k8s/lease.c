@@ -33,6 +33,8 @@ struct lease {
     int64_t renewed_ms;  /* of the last renewal that succeeded, when it was sent */
     uint64_t transitions;
     bool held, releasing;
+    bool was_answered; /* the Lease was read or written once: we have the right */
+    bool unelected;
     void (*on_released)(void *data);
     void *released_data;
 };
@@ -167,6 +169,14 @@ static void released(struct lease *l)
     }
 }
 
+static void act_unelected(struct lease *l, const struct k8s_answer *a)
+{
+    log_error(&LOG, "no right to the Lease", "err", a->err.msg, "action", "act without an election", "remedy",
+              "grant get, create and update on leases of coordination.k8s.io before running a second one");
+    l->unelected = l->held = true;
+    l->listener.on_held(l->listener.data, 0);
+}
+
 static void failed(struct lease *l, const struct k8s_answer *a)
 {
     if (l->releasing) {
@@ -175,6 +185,10 @@ static void failed(struct lease *l, const struct k8s_answer *a)
         return;
     }
     metric_add(METRIC_K8S_LEASE_FAILURES, 1);
+    if (a->status == 403 && !l->was_answered) {
+        act_unelected(l, a);
+        return;
+    }
     log_warn(&LOG, "lease", "lease", l->conf.name, "error", a->err.msg);
     again(l);
 }
@@ -226,6 +240,7 @@ static void on_read(void *data, const struct k8s_answer *a)
     l->call = NULL;
     int64_t now_ms = timebase_monotonic_ms();
     if (a->status == 404) {
+        l->was_answered = true;
         json_decref(l->object);
         l->object = NULL;
         free(l->holder);
@@ -243,6 +258,7 @@ static void on_read(void *data, const struct k8s_answer *a)
         failed(l, a);
         return;
     }
+    l->was_answered = true;
     keep_object(l, object, now_ms);
     if (l->held && !is_ours(l)) {
         lose(l, "another holds it");
@@ -311,12 +327,17 @@ struct lease *lease_new(struct loop *loop, struct k8s_client *client, const stru
 
 bool lease_is_held(const struct lease *l)
 {
-    return l->held && timebase_monotonic_ms() < l->renewed_ms + l->conf.renew_deadline_ms;
+    return l->held && (l->unelected || timebase_monotonic_ms() < l->renewed_ms + l->conf.renew_deadline_ms);
+}
+
+bool lease_is_unelected(const struct lease *l)
+{
+    return l->unelected;
 }
 
 uint64_t lease_epoch(const struct lease *l)
 {
-    return l->held ? l->transitions + 1 : 0;
+    return l->held && !l->unelected ? l->transitions + 1 : 0;
 }
 
 const char *lease_holder(const struct lease *l)

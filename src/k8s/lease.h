@@ -19,7 +19,7 @@ struct lease_conf {
 #define LEASE_IDENTITY_MAX 250
 
 struct lease_listener {
-    /* We are the holder; epoch grows with every change of holder, and is at least 1. */
+    /* We are the holder; epoch grows with every change of holder, and is at least 1; 0 without an election. */
     void (*on_held)(void *data, uint64_t epoch);
     /* We are no more; nothing may be done from now on. why: for the log. */
     void (*on_lost)(void *data, const char *why);
@@ -32,6 +32,12 @@ struct lease *lease_new(struct loop *loop, struct k8s_client *client, const stru
 
 /* True while acting is safe: held, and renewed within the deadline. Ask before every action that leaves the process. */
 bool lease_is_held(const struct lease *l);
+
+/* Held without a Lease: the API server has refused us every right to it from the start, as the roles of Kvass 0.3 do.
+ * Whoever runs two such processes has no election; the epochs that shards have seen still fence the older one. The
+ * epoch is then 0. */
+bool lease_is_unelected(const struct lease *l);
+
 uint64_t lease_epoch(const struct lease *l);     /* 0 while not held */
 const char *lease_holder(const struct lease *l); /* who holds it as far as known, "" when nobody */
 

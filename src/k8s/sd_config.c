@@ -3,6 +3,7 @@
 #include "k8s/sd.h"
 
 #include "discovery/file_paths.h"
+#include "k8s/selector.h"
 
 #include <stdlib.h>
 
@@ -93,6 +94,14 @@ static int read_selectors(const struct reader *r, const struct yaml_node *conf)
         }
         if (r->c->selectors[role].label != NULL) {
             return fail(r, n, "selectors: duplicated selector role ", ROLES[role]);
+        }
+        const char *fault = selector_label_fault(view_of(text_of(n, "label")));
+        if (fault != NULL) {
+            return fail(r, yaml_get(n, "label"), "selectors: label: ", fault);
+        }
+        fault = selector_field_fault(view_of(text_of(n, "field")));
+        if (fault != NULL) {
+            return fail(r, yaml_get(n, "field"), "selectors: field: ", fault);
         }
         r->c->selectors[role].label = arena_strdup(r->c->arena, text_of(n, "label"));
         r->c->selectors[role].field = arena_strdup(r->c->arena, text_of(n, "field"));

@@ -32,6 +32,7 @@ struct member {
     bool pods_known, pods_stale;
     struct k8s_call *scale_call;
     unsigned scale_from, scale_to;
+    bool scales_itself; /* no right to the scale subresource (Kvass 0.3 had it not): the set itself is patched */
     char *scale_reason;
     struct claims_sweep *sweep; /* claims of ordinals that a scale of ours removed; NULL = none */
 };
@@ -285,12 +286,20 @@ static void sweep_claims(struct member *m, unsigned from)
     claims_sweep_extend(m->sweep, m->replica.first_ordinal + m->scale_to, m->replica.first_ordinal + from);
 }
 
+static void send_scale(struct member *m);
+
 static void on_scaled(void *data, const struct k8s_answer *a)
 {
     struct member *m = data;
     unsigned from = m->scale_from;
     char message[700];
     m->scale_call = NULL;
+    if (a->status == 403 && !m->scales_itself) {
+        log_warn(&LOG, "scale", "name", m->replica.name, "err", a->err.msg, "action", "patch the StatefulSet itself");
+        m->scales_itself = true;
+        send_scale(m);
+        return;
+    }
     if (a->err.code == ERR_CONFLICT) {
         log_info(&LOG, "scale again later", "name", m->replica.name, "reason", a->err.msg);
         return;
@@ -318,28 +327,33 @@ static void on_scaled(void *data, const struct k8s_answer *a)
     changed(m->owner);
 }
 
-static void scale_member(struct member *m, unsigned wanted, const char *reason)
+static void send_scale(struct member *m)
 {
     char body[256];
-    if (m->scale_call != NULL || m->replica.terminating || m->replica.replicas == wanted) {
-        return;
-    }
     snprintf(body, sizeof(body), "{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"replicas\":%u}}",
-             m->replica.resource_version, wanted);
-    m->scale_from = m->replica.replicas;
-    m->scale_to = wanted;
-    free(m->scale_reason);
-    m->scale_reason = mem_strdup(reason);
+             m->replica.resource_version, m->scale_to);
     const struct k8s_request req = {
         .verb = K8S_PATCH_MERGE,
         .resource = &K8S_STATEFULSETS,
         .namespace = m->owner->conf.namespace,
         .name = m->replica.name,
-        .subresource = "scale",
+        .subresource = m->scales_itself ? NULL : "scale",
         .body = view_of(body),
         .timeout_ms = 10000,
     };
     m->scale_call = k8s_call_send(m->owner->client, &req, on_scaled, m);
+}
+
+static void scale_member(struct member *m, unsigned wanted, const char *reason)
+{
+    if (m->scale_call != NULL || m->replica.terminating || m->replica.replicas == wanted) {
+        return;
+    }
+    m->scale_from = m->replica.replicas;
+    m->scale_to = wanted;
+    free(m->scale_reason);
+    m->scale_reason = mem_strdup(reason);
+    send_scale(m);
 }
 
 static bool is_known(const struct provider *p)

@@ -23,15 +23,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_BASE_MS     800
-#define BACKOFF_CAP_MS      30000
-#define SHORT_WATCH_MS      1000   /* one that ends sooner without an event has failed */
-#define GOOD_WATCH_MS       5000   /* one that lived this long, or brought something, ends the counting of failures */
-#define WATCH_MIN_S         300    /* timeoutSeconds: this, and up to as much again */
-#define WATCH_EXTRA_MS      30000  /* given to the server to end a watch by itself */
+#define BACKOFF_BASE_MS      800
+#define BACKOFF_CAP_MS       30000
+#define SHORT_WATCH_MS       1000  /* one that ends sooner without an event has failed */
+#define GOOD_WATCH_MS        5000  /* one that lived this long, or brought something, ends the counting of failures */
+#define WATCH_MIN_S          300   /* timeoutSeconds: this, and up to as much again */
+#define WATCH_EXTRA_MS       30000 /* given to the server to end a watch by itself */
 #define STREAMED_PATIENCE_MS 60000 /* without an event of a streamed list */
-#define RELIST_AFTER        3      /* failures of watches in a row */
-#define ERROR_LOG_MS        60000
+#define RELIST_AFTER         3     /* failures of watches in a row */
+#define ERROR_LOG_MS         60000
+#define POLL_MS              5000
 
 enum phase { PHASE_WAITING, PHASE_LISTING, PHASE_STREAMED, PHASE_WATCHING };
 enum next { NEXT_LIST, NEXT_WATCH };
@@ -270,6 +271,11 @@ static void again_after_end(struct k8s_watch *w, const struct k8s_answer *a)
         w->list_reason = "expired";
         then(w, NEXT_LIST, w->failures == 0 ? 0 : k8s_backoff_ms(w->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS));
         w->failures++; /* a server that expires every place at once is not asked in a loop */
+    } else if (a->status == 403 && w->has_listed) {
+        /* May list but not watch: the rights of Kvass 0.3. Lists are repeated instead. */
+        w->list_reason = "no_watch";
+        then(w, NEXT_LIST, POLL_MS);
+        tell_error(w, a);
     } else if (a->err.code != 0) {
         fail(w, NEXT_WATCH, a);
     } else if (lived_ms >= SHORT_WATCH_MS || w->events_seen != 0) {

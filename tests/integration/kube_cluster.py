@@ -25,14 +25,17 @@ def get_json(url, seconds=5):
 
 
 class Cluster:
-    """The namespace `kvass` of the plane and the kubelet that runs its pods."""
+    """A namespace of the plane and the kubelet that runs its pods."""
 
-    def __init__(self):
+    def __init__(self, namespace="kvass", images=()):
         self.api = plane.Api()
+        self.namespace = namespace
+        more = [a for name, program in dict(images).items() for a in ("--image", f"{name}={program}")]
         self.log = open(os.path.join(os.environ["KUBE_RUN"], "log", "kubelet.log"), "w")
         self.kubelet = subprocess.Popen(
             [os.path.join(SOURCE, "tests", "testplane", "kubelet"), "--image", f"kvass={KVASS}", "--image", "prometheus=/usr/bin/prometheus",
-             "--image", f"kvass-demo-metrics={BUILD}/tests/tools/kvass-test-exporter", "--termination-max", "5"],
+             "--image", f"kvass-demo-metrics={BUILD}/tests/tools/kvass-test-exporter",
+             "--image", f"metrics={BUILD}/tests/tools/kvass-test-exporter", "--termination-max", "5", *more],
             stdout=self.log, stderr=subprocess.STDOUT)
 
     def close(self):
@@ -44,17 +47,17 @@ class Cluster:
         kubectl("apply", "-k", os.path.join(DEPLOY, "overlays", overlay))
 
     def pods(self, selector):
-        items = self.api.get(f"/api/v1/namespaces/kvass/pods?labelSelector={selector}")["items"]
+        items = self.api.get(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}")["items"]
         return [p for p in items if "deletionTimestamp" not in p["metadata"]]
 
     def shards(self, name="prometheus"):
         return sorted(self.pods(f"app.kubernetes.io/name={name}"), key=lambda p: p["metadata"]["name"])
 
     def replicas(self, name="prometheus-rep-0"):
-        return self.api.get(f"/apis/apps/v1/namespaces/kvass/statefulsets/{name}")["spec"]["replicas"]
+        return self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/statefulsets/{name}")["spec"]["replicas"]
 
     def holder(self):
-        lease = self.api.get("/apis/coordination.k8s.io/v1/namespaces/kvass/leases/kvass")
+        lease = self.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/kvass")
         return lease["spec"].get("holderIdentity", "")
 
     def coordinator(self):
@@ -106,7 +109,7 @@ class Cluster:
         return seen
 
     def events(self, reason):
-        items = self.api.get("/api/v1/namespaces/kvass/events")["items"]
+        items = self.api.get(f"/api/v1/namespaces/{self.namespace}/events")["items"]
         return [e["message"] for e in items if e["reason"] == reason]
 
 

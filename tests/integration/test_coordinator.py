@@ -72,10 +72,11 @@ def test_secrets_are_redacted_and_pushed(world):
     world.configure([job])
     assert http(c.url + "/-/reload", "POST")[0] == 200
     wait_for("the new generation", 30, lambda: c.shards()["shard-0"]["configGeneration"] == 2)
+    wait_for("the target under its new URL", 60, lambda: c.all_up(1) and "x=1" in c.targets()[0]["scrapeUrl"])
     # a bad one reaches nobody
     write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs: [{job_name: a, no_such_key: 1}]")
     assert http(c.url + "/-/reload", "POST")[0] == 500
-    assert c.all_up(1)
+    wait_for("the target with its new URL", 60, lambda: c.all_up(1))
 
 
 def missed_scrapes(shards, instance):

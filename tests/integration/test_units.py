@@ -43,7 +43,7 @@ def test_systemd_takes_them(installed):
     # An instance stands for the template; the socket and the slice come along as they are named.
     units = [f"{installed}/units/{u.replace('@', '@shard-0')}" for u in UNITS]
     os.link(f"{installed}/units/kvass-prometheus@.service", units[-1])
-    for name in ("kvass.socket", "kvass.slice"):
+    for name in ("kvass.socket", "kvass-sidecar.socket", "kvass.slice"):
         path = f"{installed}/units/{name}"
         text = re.sub(r"(?m)^Documentation=.*\n", "", read(path))
         with open(path, "w") as f:
@@ -80,11 +80,12 @@ def test_children_outlive_a_restart(installed):
     assert values(text, "Sockets") == ["kvass.socket"] and values(text, "Also") == ["kvass.socket"]
 
 
-def test_the_socket_has_the_default_addresses(installed):
-    shown = subprocess.run([KVASS, "config", "show", "--role=appliance", "--kvass.config=/dev/null"], stdout=subprocess.PIPE, text=True,
+@pytest.mark.parametrize("role,unit", [("appliance", "kvass.socket"), ("sidecar", "kvass-sidecar.socket")])
+def test_the_socket_has_the_default_addresses(installed, role, unit):
+    shown = subprocess.run([KVASS, "config", "show", f"--role={role}", "--kvass.config=/dev/null"], stdout=subprocess.PIPE, text=True,
                            timeout=30, check=True).stdout
     wanted = {re.search(rf'(?m)^{re.escape(k)}: "?([0-9.:]+)"?', shown).group(1) for k in ("web.address", "web.proxy-addr")}
-    assert set(values(read(f"{installed}/units/kvass.socket"), "ListenStream")) == wanted
+    assert {a if a.count(":") else f":{a}" for a in values(read(f"{installed}/units/{unit}"), "ListenStream")} == wanted
 
 
 def test_account_and_folders(installed):

@@ -1,9 +1,8 @@
 /* What operators say about jobs and zones. */
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include "balancer/policy.h"

@@ -316,8 +316,8 @@ static void test_judges(void **state)
     uint64_t kept = 0;
     (void)state;
     for (size_t i = 0; i < 8 * 8; i++) {
-        struct relabel_rules *rules =
-            rule(i / 8 % 2 != 0 ? RELABEL_KEEP : RELABEL_DROP, SOURCES[i % 8], i / 8 % 2 != 0 ? "j|v|1|m|a.b|" : "v|1.0|\n", NULL, NULL);
+        struct relabel_rules *rules = rule(i / 8 % 2 != 0 ? RELABEL_KEEP : RELABEL_DROP, SOURCES[i % 8],
+                                           i / 8 % 2 != 0 ? "j|v|1|m|a.b|" : "v|1.0|\n", NULL, NULL);
         struct counter_conf conf = {.mode = COUNT_STRICT,
                                     .major = i / 16 % 2 != 0 ? PROMETHEUS_3 : PROMETHEUS_2,
                                     .honor_labels = i / 32 % 2 != 0,
@@ -338,9 +338,9 @@ static void test_judges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_sample_limit), cmocka_unit_test(test_label_limits),
-        cmocka_unit_test(test_rules),     cmocka_unit_test(test_exported),     cmocka_unit_test(test_le_spelling),
-        cmocka_unit_test(test_families),  cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_sample_limit),     cmocka_unit_test(test_label_limits),
+        cmocka_unit_test(test_rules),    cmocka_unit_test(test_exported),         cmocka_unit_test(test_le_spelling),
+        cmocka_unit_test(test_families), cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
         cmocka_unit_test(test_judges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

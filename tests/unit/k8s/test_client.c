@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "k8s/client_priv.h"
 #include "k8s/sd.h"
+#include "k8s/selector.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,8 @@ static void test_bad_items(void **state)
         {"{role: pod, selectors: [{role: pod}, {role: pod}]}", "duplicated selector role pod"},
         {"{role: pod, api_server: 'https://h', kubeconfig_file: x}", "kubeconfig_file together with api_server"},
         {"{role: pod, api_server: 'https://h', namespaces: {own_namespace: true}}", "own_namespace together with"},
+        {"role: pod\nselectors: [{role: pod, label: 'a in b'}]", "p.yml:2:32: kubernetes_sd_configs: selectors: label: expected '('"},
+        {"{role: pod, selectors: [{role: pod, field: status.phase}]}", "selectors: field: expected field=value"},
         {"{role: pod, namespaces: {names: [[a]]}}", "namespaces: expected a name"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -192,11 +195,39 @@ static void test_bad_items(void **state)
     }
 }
 
+static void test_selectors(void **state)
+{
+    (void)state;
+    static const char *const GOOD[] = {"", " ", "a", "!a", "a=b", "a==b", "a!=b", "a=", "a = b , c", "x.y/z in (a,b)", "a notin (a)", "a in ()",
+                                       "a in (,b)", "a>5", "a < -7", "!x/y,a=b", "A_b.c=D-e", "in in (in)"};
+    static const char *const BAD[] = {"=", "a,", ",a", "a b", "a in b", "a in (b", "a in (b c)", "a=b c", "-a", "a-=b", "a=-b", "a>x", "a>", "!",
+                                      "a/b/c", "/a", "a/", "X/a", "a..b/c", "a=b=c", "a!b", "a;b", "!a=b", "a in (b))"};
+    for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
+        if (selector_label_fault(view_of(GOOD[i])) != NULL) {
+            fail_msg("%s: %s", GOOD[i], selector_label_fault(view_of(GOOD[i])));
+        }
+    }
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+        if (selector_label_fault(view_of(BAD[i])) == NULL) {
+            fail_msg("%s was taken", BAD[i]);
+        }
+    }
+    assert_null(selector_field_fault(VIEW("")));
+    assert_null(selector_field_fault(VIEW("status.phase!=Succeeded,metadata.name=a,x==b,")));
+    assert_null(selector_field_fault(VIEW("a=x\\,y\\=z")));
+    assert_non_null(selector_field_fault(VIEW("a")));
+    assert_non_null(selector_field_fault(VIEW("=a")));
+    assert_non_null(selector_field_fault(VIEW("!=a")));
+    assert_non_null(selector_field_fault(VIEW("a=b=c")));
+    assert_non_null(selector_field_fault(VIEW("a=b\\x")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kubeconfig), cmocka_unit_test(test_bad_kubeconfigs), cmocka_unit_test(test_service_account),
         cmocka_unit_test(test_items),      cmocka_unit_test(test_bad_items),
+        cmocka_unit_test(test_selectors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,10 +1,9 @@
 /* A remote shard against a scripted HTTP client and a clock of its own: what is asked when, what is pushed in which
  * order and how often, what proves a move, what a Go sidecar's answers mean, and what bad answers cost. */
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include "base/intern.h"

@@ -1,9 +1,8 @@
 /* Lanes: a bound on calls under way, order of asking, and a share that hung shards cannot exceed. */
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include "shard/remote_lanes.h"

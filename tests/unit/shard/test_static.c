@@ -1,10 +1,9 @@
 /* Shards from a file: what is read, what is refused and where, and that a shard keeps its group when others come and
  * go. */
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
 #include <stdint.h>
-
 #include <cmocka.h>
 
 #include "base/files.h"

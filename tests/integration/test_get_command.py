@@ -1,0 +1,137 @@
+"""kvass get, kvass config and the log, as an operator meets them."""
+import json
+import os
+import pty
+import re
+import subprocess
+import time
+
+import pytest
+from harness import KVASS, SOURCE, all_up, free_ports, static_job, wait_for, write
+
+ESCAPE = "\x1b["
+
+
+def run(*arguments, env=None, **more):
+    done = subprocess.run([KVASS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                          env={**os.environ, **(env or {})}, **more)
+    return done.returncode, done.stdout, done.stderr
+
+
+def on_terminal(*arguments, seconds=3):
+    """What it writes to a terminal, for a while."""
+    main, other = pty.openpty()
+    with subprocess.Popen([KVASS, *arguments], stdout=other, stderr=other, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "TERM": "xterm"}) as child:
+        os.close(other)
+        os.set_blocking(main, False)
+        text, deadline = b"", time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                part = os.read(main, 65536)
+                text += part
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:
+                break
+        child.kill()
+    os.close(main)
+    return text.decode()
+
+
+@pytest.fixture
+def kvass(world):
+    _, addresses = world.exporter("--series=100", listeners=3)
+    world.configure([static_job("load", addresses)])
+    daemon = world.appliance("--shard.max-series=5000").wait_ready()
+    wait_for("targets up", 90, lambda: all_up(daemon, 3))
+    return daemon
+
+
+def test_get(kvass):
+    server = f"--server={kvass.url}"
+    for noun, first in (("shards", "SHARD"), ("targets", "JOB"), ("moves", "STARTED")):
+        status, out, err = run("get", noun, server)
+        assert (status, err) == (0, "") and out.startswith(first) and ESCAPE not in out
+    table = [line for line in run("get", "targets", server)[1].splitlines() if line][:4]
+    column = table[0].index("STATE")
+    assert all(line[column - 2:column] == "  " and line[column:].startswith(("STATE", "assigned")) for line in table), table
+    assert json.loads(run("get", "shards", "-o", "json", server)[1])["data"]["shards"][0]["id"] == "shard-0"
+    assert len(json.loads(run("get", "targets", "--output=json", server)[1])["data"]["activeTargets"]) == 3
+    assert "kvass_balancer_shard_ready" in run("get", "metrics", server)[1]
+
+
+def test_colour_and_watch_on_a_terminal(kvass):
+    server = f"--server={kvass.url}"
+    assert re.search(re.escape(ESCAPE) + r"[0-9;]*m", on_terminal("get", "shards", server))
+    assert on_terminal("get", "shards", "--watch", server, seconds=6).count("SHARD") >= 2
+
+
+def test_exit_statuses():
+    port = free_ports(1)[0]
+    status, out, err = run("get", "shards", f"--server=http://127.0.0.1:{port}")
+    assert (status, out) == (1, "") and f"127.0.0.1:{port}" in err
+    assert run("get", "nothing")[0] == 2
+    assert run("get", "shards", "--output=xml")[0] == 2
+    assert run("get", "shards", "--no-such")[0] == 2
+    for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check", "config"], ["check", "service-discovery"],
+                    ["config"], ["appliance"], ["coordinator"], ["sidecar"], ["run"]):
+        status, out, err = run(*command, "--help")
+        assert (status, err) == (0, "") and out.startswith("usage: kvass "), command
+
+
+def test_precedence(tmp_path):
+    conf = tmp_path / "kvass.yaml"
+    conf.write_text("move.budget: 7\nmove.scrapes: 5\nappliance:\n  move.scrapes: 6\n", encoding="utf-8")
+    out = run("config", "show", "--role=appliance", f"--kvass.config={conf}", "--move.budget=9")[1]
+    found = {m[0]: (m[1], m[2]) for m in re.findall(r"(?m)^([a-z.-]+): (\S+) +# (.*)$", out)}
+    assert found["move.budget"] == ("9", "flag")
+    assert found["move.scrapes"] == ("6", f"{conf}:4")
+    assert found["move.cool-down"] == ("10m", "default")
+
+
+@pytest.mark.parametrize("text,words", [
+    ("shard.max-sries: 1\n", "did you mean 'shard.max-series'"), ("move.budget: 1\nmove.budget: 2\n", ":2:"),
+    ("move.budget: many\n", "move.budget"), ("store.path: ${KVASS_TEST_UNSET}\n", "KVASS_TEST_UNSET"),
+    ("appliance:\n  web.proxy-adr: x\n", "web.proxy-addr"), ("role: boss\n", "boss"), ("a: &x 1\nb: *x\n", "")])
+def test_mistakes_in_the_file(tmp_path, text, words):
+    conf = tmp_path / "kvass.yaml"
+    conf.write_text(text, encoding="utf-8")
+    status, out, err = run("config", "check", "--role=appliance", f"--kvass.config={conf}")
+    assert (status, out) == (1, "") and f"{conf}:" in err and words in err, err
+
+
+def test_secrets_stand_in_files():
+    with open(os.path.join(SOURCE, "src/base/options.def"), encoding="utf-8") as f:
+        names = re.findall(r'(?m)^OPTION\(\w+, \w+, "([^"]+)"', f.read())
+    assert len(names) > 50
+    for name in names:
+        assert not re.search(r"password|secret|token|key\b", name) or name.endswith(("-file", ".file")), name
+
+
+def lines_of(daemon):
+    return [line for line in daemon.output().splitlines() if line]
+
+
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+def test_the_log_under_faults(world, form):
+    """Three hundred targets that refuse, on a Prometheus that is killed again and again: a bounded number of lines, each well formed, each
+    with the priority of its level."""
+    ports = free_ports(300)
+    world.configure([static_job("dead", [f"127.0.0.1:{p}" for p in ports])])
+    daemon = world.appliance(f"--log.format={form}", env={"JOURNAL_STREAM": "1:1"}).wait_ready()
+    wait_for("the targets to be placed", 120, lambda: sum(t["health"] == "down" for t in daemon.targets()) == 300)
+    for _ in range(2):
+        for pid in daemon.child_pids().values():
+            os.kill(pid, 9)
+        write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs: broken\n")
+        time.sleep(2)
+    before = len(lines_of(daemon))
+    time.sleep(10)
+    lines = lines_of(daemon)
+    assert len(lines) - before < 60, lines[before:][:80]
+    levels = {"debug": 7, "info": 6, "warn": 4, "error": 3}
+    for line in lines:
+        priority, _, rest = line.partition(">")
+        level = json.loads(rest)["level"] if form == "json" else re.search(r"level=(\w+)", rest).group(1)
+        assert priority == f"<{levels[level]}", line
