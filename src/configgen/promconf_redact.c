@@ -39,6 +39,7 @@ static bool is_secret_key(struct view name)
         "service_account_key",
         "private_key",
         "proxy_connect_header",
+        "endpoint_params", /* of oauth2: Prometheus shows them, yet an assertion or a password may be among them */
         "application_credential_secret",
         NULL,
     };

@@ -127,9 +127,11 @@ static int walk_scalar(struct conf_reader *r, const struct yaml_node *n, enum co
         ok = ok && conf_parse_size(n->value, &size);
         break;
     case CONF_URL:
-        if (ok && url_fault(n->value) != NULL) {
-            return conf_fail(r, n, "%s in \"%.*s\"; expected a URL such as http://host:port/",
-                             url_fault(n->value), VIEW_FMT(n->value));
+        if (ok && url_fault(n->value) != NULL) { /* a URL with a user may hold a password */
+            bool quoted = memchr(n->value.base, '@', n->value.len) == NULL;
+            return conf_fail(r, n, "%s in %s%.*s%s; expected a URL such as http://host:port/",
+                             url_fault(n->value), quoted ? "\"" : "the URL",
+                             quoted ? (int)n->value.len : 0, n->value.base, quoted ? "\"" : "");
         }
         break;
     default:

@@ -157,9 +157,10 @@ static bool magic_is_good(struct decoder *d, const char *at, size_t len)
 
 static int zstd_step(struct decoder *d, const char **at, size_t *len, size_t *ret_made, struct errctx *err)
 {
-    ZSTD_inBuffer in = {*at, *len, 0};
+    /* A frame's first byte by itself: libzstd has another way for frames that come whole, with other verdicts. */
+    ZSTD_inBuffer in = {*at, d->magic_len == 0 && *len > 0 ? 1 : *len, 0};
     ZSTD_outBuffer out = {d->block, BLOCK_BYTES, 0};
-    if (!magic_is_good(d, *at, *len)) {
+    if (!magic_is_good(d, *at, in.size)) {
         return errctx_set(err, ERR_PARSE, "zstd: no frame");
     }
     size_t rc = ZSTD_decompressStream(d->zstd, &out, &in);

@@ -138,11 +138,11 @@ static bool has_cause(const json_t *status, const char *reason)
 
 static void fail_status(struct k8s_judged *j, int status, const json_t *object, const char *what)
 {
-    char message[MESSAGE_MAX], reason[K8S_REASON_MAX];
+    char message[MESSAGE_MAX], reason[MESSAGE_MAX];
     clean(view_of(k8s_json_str(object, "message")), message);
-    snprintf(reason, sizeof(reason), "%s",
-             has_cause(object, TOO_LARGE_REASON) ? TOO_LARGE_REASON : k8s_json_str(object, "reason"));
-    snprintf(j->reason, sizeof(j->reason), "%s", reason);
+    clean(view_of(has_cause(object, TOO_LARGE_REASON) ? TOO_LARGE_REASON : k8s_json_str(object, "reason")), reason);
+    reason[K8S_REASON_MAX - 1] = '\0';
+    snprintf(j->reason, sizeof(j->reason), "%.*s", K8S_REASON_MAX - 1, reason);
     j->answer.retry_after_ms = j->answer.retry_after_ms != 0 ? j->answer.retry_after_ms : status_retry_ms(object);
     (void)errctx_set(&j->answer.err, code_of(status), "%s: %d %s%s%s", what, status,
                      reason[0] != '\0' ? reason : phrase_of(status), message[0] != '\0' ? ": " : "", message);
@@ -179,8 +179,9 @@ void k8s_judge(const struct http_answer *http, struct view body, const char *wha
         return;
     }
     if (good) {
-        (void)errctx_set(&j->answer.err, ERR_PARSE, "%s: the answer is no JSON object: %s", what,
-                         tree == NULL ? where.text : "it is a value of another kind");
+        char why[MESSAGE_MAX];
+        clean(view_of(tree == NULL ? where.text : "it is a value of another kind"), why);
+        (void)errctx_set(&j->answer.err, ERR_PARSE, "%s: the answer is no JSON object: %s", what, why);
     } else if (json_is_object(tree) && strcmp(k8s_json_str(tree, "kind"), "Status") == 0) {
         fail_status(j, http->status, tree, what);
     } else {
