@@ -117,6 +117,7 @@ int daemon_start_proxy(struct daemon *d, struct proxy_table *first, const struct
     const struct proxy_conf conf = {
         .threads = (unsigned)d->o->proxy_threads,
         .connections_max = (unsigned)d->o->proxy_max_connections,
+        .host_connections_max = (unsigned)d->o->proxy_max_host_connections,
         .count_mode = d->o->scrape_count == SCRAPE_COUNT_FAST ? COUNT_FAST : COUNT_STRICT,
         .timeout_offset_ratio = d->o->scrape_timeout_offset,
         .pass_compressed = d->o->scrape_pass_compressed,

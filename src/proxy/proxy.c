@@ -62,6 +62,7 @@ int proxy_new(struct loop *control, const int *listen_fds, size_t listen_count, 
     p->events = *events;
     p->table = first != NULL ? proxy_table_ref(first) : NULL;
     unsigned wanted = thread_count(conf);
+    p->conf.threads = wanted;
     p->workers = mem_calloc(wanted, sizeof(*p->workers));
     invariant(uv_async_init(loop_uv(control), &p->wake, on_wake) == 0);
     p->wake.data = p;

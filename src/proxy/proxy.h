@@ -11,8 +11,9 @@
 struct proxy;
 
 struct proxy_conf {
-    unsigned threads;         /* 0 = min(cores, 4) */
-    unsigned connections_max; /* 0 = 8192 */
+    unsigned threads;              /* 0 = min(cores, 4) */
+    unsigned connections_max;      /* 0 = 8192 */
+    unsigned host_connections_max; /* upstream, to one host and port, of all threads together; 0 = no limit */
     enum count_mode count_mode;
     double timeout_offset_ratio; /* 0.05; the deadline ends this share, 20 to 500 ms, before Prometheus' own */
     bool pass_compressed;        /* downstream gets the target's encoding instead of identity */

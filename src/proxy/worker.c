@@ -189,7 +189,11 @@ static int open_servers(struct worker *w, const int *listen_fds, size_t listen_c
 int worker_init(struct worker *w, const struct proxy_conf *conf, const int *listen_fds, size_t listen_count,
                 struct proxy_table *first, void (*on_records)(void *data), void *data, struct errctx *err)
 {
-    const struct curl_loop_conf curl_conf = {.max_connections = UPSTREAM_CONNECTIONS_MAX, .no_multiplex = true};
+    const struct curl_loop_conf curl_conf = {
+        .max_connections = UPSTREAM_CONNECTIONS_MAX,
+        .max_host_connections = (long)((conf->host_connections_max + conf->threads - 1) / conf->threads),
+        .no_multiplex = true,
+    };
     *w = (struct worker){.conf = conf, .on_records = on_records, .on_records_data = data};
     w->table = first != NULL ? proxy_table_ref(first) : NULL;
     w->loop = loop_new();

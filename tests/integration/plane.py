@@ -16,6 +16,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -46,17 +47,26 @@ def missing():
     return None
 
 
-def run(file, seconds=600):
-    """Runs the tests of a file inside of a control plane; they fail together, with their output."""
+def run(file, seconds=600, audit=False):
+    """Runs the tests of a file inside of a control plane; they fail together, with their output. audit: the API server writes down every
+    request of service accounts, see audited()."""
     why = missing()
     if why:
         if os.environ.get("KVASS_TEST_REQUIRE_KUBE") == "1":
             pytest.fail(f"no control plane: {why}")
         pytest.skip(f"no control plane: {why}")
+    more = {}
+    if audit:
+        folder = tempfile.mkdtemp(prefix="kvass-audit-")
+        with open(os.path.join(folder, "policy.yaml"), "w") as f:
+            f.write("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n"
+                    "  - {level: Metadata, userGroups: ['system:serviceaccounts:kvass']}\n  - {level: None}\n")
+        more = {"KVASS_TEST_AUDIT": os.path.join(folder, "audit.log"),
+                "KVASS_APISERVER_EXTRA": f"--audit-policy-file={folder}/policy.yaml --audit-log-path={folder}/audit.log"}
     child = subprocess.Popen(
         [os.path.join(SOURCE, "tests", "testplane", "control-plane"), sys.executable, "-m", "pytest", "-q", "-x", "--durations=8", "-p", "no:cacheprovider",
          os.path.abspath(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        env={**os.environ, "KVASS_TEST_KUBE_BIN": BIN})
+        env={**os.environ, **more, "KVASS_TEST_KUBE_BIN": BIN})
     try:
         output, _ = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -66,6 +76,21 @@ def run(file, seconds=600):
     print(output)
     if child.returncode != 0:
         pytest.fail(f"on the control plane (exit status {child.returncode}):\n{output[-12000:]}", pytrace=False)
+
+
+def audited(account):
+    """What a service account of the namespace kvass asked the API server for: {(verb, group, resource/subresource): set of HTTP codes}."""
+    seen = {}
+    with open(os.environ["KVASS_TEST_AUDIT"]) as f:
+        for line in f:
+            event = json.loads(line)
+            ref = event.get("objectRef")
+            if event["user"]["username"] != f"system:serviceaccount:kvass:{account}" or not ref:
+                continue
+            resource = ref["resource"] + ("/" + ref["subresource"] if ref.get("subresource") else "")
+            key = (event["verb"], ref.get("apiGroup", ""), resource)
+            seen.setdefault(key, set()).add(event["responseStatus"]["code"])
+    return seen
 
 
 class Api:

@@ -92,7 +92,20 @@ if plane.is_inside():
         assert cluster.replicas() == 1
         assert cluster.events("ScaledDown")
 
+    def test_the_rights_are_enough_and_all_of_them_are_used(cluster):
+        """After all of the above: nothing was refused, and no rule names a verb that nobody needed."""
+        seen = plane.audited("kvass-coordinator")
+        refused = {key: codes for key, codes in seen.items() if 403 in codes}
+        assert not refused
+        granted = set()
+        roles = [cluster.api.get("/apis/rbac.authorization.k8s.io/v1/namespaces/kvass/roles/kvass-coordinator"),
+                 cluster.api.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/kvass-discovery")]
+        for rule in (r for role in roles for r in role["rules"]):
+            granted |= {(v, g, r) for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+        assert granted == set(seen), "granted, but not used, or used by another right"
+        assert plane.audited("kvass-shard") == {}
+
 else:
 
     def test_on_the_control_plane():
-        plane.run(__file__, seconds=900)
+        plane.run(__file__, seconds=900, audit=True)

@@ -388,6 +388,21 @@ static void test_server_name(void **state)
     free(ca);
 }
 
+/* Eight scrapes at once share two connections, and all of them end well. */
+static void test_connections_of_a_host(void **state)
+{
+    struct seen target;
+    struct rig r = {.conf = {.threads = 2, .host_connections_max = 2}};
+    (void)state;
+    seen_init(&target);
+    target.delay_ms = 5;
+    rig_start(&r, "", see, &target);
+    crowd_scrapes(&r);
+    assert_in_range(atomic_load(&r.upstream.connections), 1, 2);
+    rig_stop(&r);
+    seen_done(&target);
+}
+
 /* --- IPv6 */
 
 static void test_ipv6(void **state)
@@ -433,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_scrape_proxy),
         cmocka_unit_test(test_odd_proxies),
         cmocka_unit_test_prestate(test_server_name, &files),
+        cmocka_unit_test(test_connections_of_a_host),
         cmocka_unit_test(test_ipv6),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

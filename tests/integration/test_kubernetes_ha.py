@@ -1,0 +1,87 @@
+"""The overlay `ha`, unmodified, on a real control plane: two StatefulSets whose pods of equal ordinal carry the same targets. And the
+claims of removed shards, which are deleted only when that was asked for."""
+import plane
+import pytest
+from harness import wait_for
+from kube_cluster import Cluster, kubectl
+
+METRICS = {
+    "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "metrics", "namespace": "kvass"},
+    "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "metrics"}}, "template": {
+        "metadata": {"labels": {"app": "metrics"}, "annotations": {"prometheus.io/scrape": "true"}},
+        "spec": {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1, "containers": [
+            {"name": "metrics", "image": "metrics", "args": ["--listen=0.0.0.0:9100", "--series=1000"], "ports": [{"containerPort": 9100}]}]}}}}
+
+
+def on_both(cluster, count):
+    def check():
+        spread = cluster.spread()
+        names = set(spread)
+        if not names or any(len(v) != len(set(v)) for v in spread.values()):
+            return None
+        for name in names:
+            if name.startswith("prometheus-rep-0-") and spread[name] != spread.get(name.replace("rep-0", "rep-1")):
+                return None
+        total = sum(len(v) for n, v in spread.items() if n.startswith("prometheus-rep-0-"))
+        return spread if total == count and len(names) % 2 == 0 else None
+    return check
+
+
+def set_arguments(cluster, *extra):
+    """The coordinator with further arguments, as an overlay of the user would give them."""
+    path = "/apis/apps/v1/namespaces/kvass/deployments/kvass-coordinator"
+    container = cluster.api.get(path)["spec"]["template"]["spec"]["containers"][0]
+    names = {a.split("=")[0] for a in extra}
+    args = [a for a in container["args"] if a.split("=")[0] not in names] + list(extra)
+    cluster.api.patch(path, {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}, plane.STRATEGIC)
+
+
+def claims(cluster):
+    return sorted(c["metadata"]["name"] for c in cluster.api.get("/api/v1/namespaces/kvass/persistentvolumeclaims")["items"])
+
+
+if plane.is_inside():
+
+    @pytest.fixture(scope="module")
+    def cluster():
+        c = Cluster()
+        try:
+            c.apply("ha")
+            c.api.create("/apis/apps/v1/namespaces/kvass/deployments", METRICS)
+            yield c
+        finally:
+            c.close()
+
+    def test_both_replicas_carry_the_same_targets(cluster):
+        wait_for("three targets on both replicas", 180, on_both(cluster, 3))
+
+    def test_one_replica_of_a_pair_may_go(cluster):
+        before = cluster.spread()
+        cluster.api.delete("/api/v1/namespaces/kvass/pods/prometheus-rep-1-0")
+        wait_for("everything as before", 120, lambda: cluster.spread() == before)
+
+    def test_claims_stay_unless_asked_for(cluster):
+        limits = ("--shard.max-head-series=2000", "--shard.max-idle-time=5s", "--coordinator.interval=2s", "--shard.min-shard=1")
+        set_arguments(cluster, *limits)
+        wait_for("two shards in each replica", 180, lambda: cluster.replicas() >= 2 and cluster.replicas("prometheus-rep-1") >= 2)
+        wait_for("its claims", 60, lambda: "data-prometheus-rep-0-1" in claims(cluster))
+        kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=1")
+        wait_for("one shard", 240, lambda: cluster.replicas() == 1 and cluster.replicas("prometheus-rep-1") == 1)
+        wait_for("its pods gone", 60, lambda: len(cluster.shards()) == 2)
+        assert "data-prometheus-rep-0-1" in claims(cluster)
+
+    def test_claims_are_deleted_when_asked_for(cluster):
+        kubectl("-n", "kvass", "create", "role", "claims", "--verb=list,delete", "--resource=persistentvolumeclaims")
+        kubectl("-n", "kvass", "create", "rolebinding", "claims", "--role=claims", "--serviceaccount=kvass:kvass-coordinator")
+        set_arguments(cluster, "--shard.delete-pvc=true")
+        kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=3")
+        wait_for("two shards", 180, lambda: cluster.replicas() >= 2)
+        kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=1")
+        wait_for("one shard", 240, lambda: cluster.replicas() == 1 and cluster.replicas("prometheus-rep-1") == 1)
+        wait_for("the claims of removed shards gone", 90,
+                 lambda: claims(cluster) == ["data-prometheus-rep-0-0", "data-prometheus-rep-1-0"])
+
+else:
+
+    def test_on_the_control_plane():
+        plane.run(__file__, seconds=900)
