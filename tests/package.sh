@@ -62,7 +62,7 @@ make_base() {
     mount -t proc proc "$base/proc"
     inside "$base" apt-get update -q
     inside "$base" apt-get install -y -q --no-install-recommends systemd-sysv libpam-systemd dbus polkitd procps python3 prometheus \
-        prometheus-node-exporter ca-certificates bash-completion zsh autopkgtest
+        prometheus-node-exporter ca-certificates bash-completion zsh autopkgtest curl
     umount "$base/proc"
     rm -f "$base/usr/sbin/policy-rc.d"
     touch "$base/.complete"
