@@ -47,7 +47,7 @@ struct source {
     const char *encoding; /* "" = identity */
     bool chunked;
     size_t piece;
-    size_t stop_at; /* then silence; 0 = never */
+    _Atomic size_t stop_at; /* then silence; 0 = never */
     atomic_uint ended;
 };
 
