@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "k8s/sd.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,25 +37,33 @@ static const struct command COMMANDS[] = {
 };
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 
+static void print_command(FILE *to, const char *before, const struct command *c)
+{
+    char left[64];
+    snprintf(left, sizeof(left), "%s%s%s%s", before, c->name, c->sub != NULL ? " " : "", c->sub != NULL ? c->sub : "");
+    fprintf(to, "  %-*s %s\n", before[0] != '\0' ? 32 : 26, left, c->help);
+}
+
 static void print_commands(FILE *to)
 {
     fputs("usage: kvass COMMAND [--option=value ...]\n\nMany stock Prometheus servers act as one.\n\ncommands:\n", to);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        char left[64];
-        snprintf(left, sizeof(left), "%s%s%s", COMMANDS[i].name, COMMANDS[i].sub != NULL ? " " : "",
-                 COMMANDS[i].sub != NULL ? COMMANDS[i].sub : "");
-        fprintf(to, "  %-26s %s\n", left, COMMANDS[i].help);
+        print_command(to, "", &COMMANDS[i]);
     }
     fputs("\n'kvass COMMAND --help' explains one.\n", to);
 }
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        return cmd_version(0, NULL);
+    }
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
         print_commands(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
     mechanism_register(&mechanism_kubernetes);
+    bool wants_sub = false;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command *c = &COMMANDS[i];
         if (strcmp(argv[1], c->name) != 0) {
@@ -66,6 +75,11 @@ int main(int argc, char **argv)
         if (argc > 2 && strcmp(argv[2], c->sub) == 0) {
             return c->run(argc - 2, argv + 2);
         }
+        print_command(stderr, "kvass ", c);
+        wants_sub = true;
+    }
+    if (wants_sub) {
+        return 2;
     }
     fprintf(stderr, "kvass: unknown command '%s'; 'kvass help' lists them\n", argv[1]);
     return 2;

@@ -231,6 +231,8 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
             v->wanted_reason[0] != '\0' ? v->wanted_reason : "no round yet");
         if (v->blocked[0] != '\0') {
             say(&w, "Nothing is done at present: %s.", v->blocked);
+        } else if (!v->discovered) {
+            say(&w, "Nothing is done at present: the first discovery of every job is not done yet.");
         }
     } else if (found > TARGETS_MAX) {
         say(&w, "%zu targets match, %d are shown; a job with a URL or a hash names one.", found, TARGETS_MAX);

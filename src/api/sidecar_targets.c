@@ -16,6 +16,9 @@
 
 static const struct logctx LOG = {NULL, "component", "sidecar"};
 
+/* Epochs grow by one with every take-over. One near the end of the numbers would fence everybody for good. */
+#define EPOCH_STEP_MAX (UINT64_C(1) << 32)
+
 /* ---------------------------------------------------------------- binding */
 
 static int64_t label_or(const struct target *t, int64_t told_ms, const char *label, int64_t job_ms)
@@ -78,6 +81,11 @@ void sidecar_rebind(struct sidecar *sc)
 
 int sidecar_check_epoch(const struct sidecar *sc, const struct wire_push *push, struct errctx *err)
 {
+    if (push->has_epoch && push->epoch > sc->epoch && push->epoch - sc->epoch > EPOCH_STEP_MAX) {
+        return errctx_set(err, ERR_INVALID, "epoch %llu is more than %llu above %llu, the largest seen here",
+                          (unsigned long long)push->epoch, (unsigned long long)EPOCH_STEP_MAX,
+                          (unsigned long long)sc->epoch);
+    }
     if (push->has_epoch && push->epoch < sc->epoch) {
         return errctx_set(err, ERR_CONFLICT,
                           "epoch %llu is older than %llu, which was seen here: another coordinator leads",

@@ -98,7 +98,8 @@ static void take_epoch(struct reconcile *r)
     uint64_t seen = epoch_seen(r), of_lock = r->env.lock != NULL ? r->env.lock->ops->epoch(r->env.lock) : 0;
     seen = r->conf.epoch > seen ? r->conf.epoch : seen;
     seen = r->epoch > seen ? r->epoch : seen;
-    r->epoch = of_lock > seen + 1 ? of_lock : seen + 1;
+    seen += seen < UINT64_MAX; /* never round to 0, which fences nobody */
+    r->epoch = of_lock > seen ? of_lock : seen;
     if (r->env.on_epoch != NULL && !r->conf.dry_run) {
         r->env.on_epoch(r->env.data, r->epoch);
     }

@@ -58,11 +58,14 @@ static int check_static_hosts(struct conf_reader *r, const struct yaml_node *n)
     for (size_t i = 0; !yaml_is_null(targets) && i < targets->count; i++) {
         const struct yaml_node *t = targets->items[i];
         if (memchr(t->value.base, '/', t->value.len) != NULL) {
+            /* Whatever stands before an '@' may be a password. */
+            const char *at = memrchr(t->value.base, '@', t->value.len);
+            size_t skip = at != NULL ? (size_t)(at + 1 - t->value.base) : 0;
             conf_push(r, VIEW("targets"));
             return conf_fail(
                 r, t,
                 "\"%.*s\" is not a valid hostname; expected host:port without scheme and path",
-                VIEW_FMT(t->value));
+                VIEW_FMT(view_make(t->value.base + skip, t->value.len - skip)));
         }
     }
     return 0;

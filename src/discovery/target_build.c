@@ -193,7 +193,10 @@ static const char *complete(struct build *b, int64_t *ret_interval_ms, int64_t *
     }
     const char *error = complete_port(b, &address);
     if (error == NULL && memchr(address.base, '/', address.len) != NULL) {
-        error = arena_printf(b->arena, "%s is not a valid hostname", quote(b, address));
+        const char *at = memrchr(address.base, '@', address.len); /* before it, there may be a password */
+        size_t skip = at != NULL ? (size_t)(at + 1 - address.base) : 0;
+        struct view shown = view_make(address.base + skip, address.len - skip);
+        error = arena_printf(b->arena, "%s is not a valid hostname", quote(b, shown));
     }
     if (error == NULL) {
         error = read_durations(b, ret_interval_ms, ret_timeout_ms);

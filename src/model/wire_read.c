@@ -234,6 +234,9 @@ int wire_read_targets(const json_t *root, struct assignment **ret, size_t *ret_c
     if (!json_is_object(root)) {
         return wrong_type(err, "body", "an object with Targets");
     }
+    if (json_object_get(root, "Targets") == NULL) { /* a misspelt key must not empty a shard */
+        return errctx_set(err, ERR_INVALID, "Targets: missing; expected an object of lists, {} for no target");
+    }
     return read_jobs(json_object_get(root, "Targets"), ret, ret_count, err);
 }
 

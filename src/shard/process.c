@@ -102,7 +102,7 @@ static void conf_copy(struct process_conf *to, const struct process_conf *from)
     to->binary = intern(from->binary != NULL && from->binary[0] != '\0' ? from->binary : "prometheus");
     to->base_port = from->base_port != 0 ? from->base_port : DEFAULT_BASE_PORT;
     to->groups_max = from->groups_max != 0 ? from->groups_max : DEFAULT_GROUPS_MAX;
-    to->stop_grace_ms = or_default(from->stop_grace_ms, 30000);
+    to->stop_grace_ms = or_default(from->stop_grace_ms, 75000);
     to->backoff_first_ms = or_default(from->backoff_first_ms, 1000);
     to->backoff_max_ms = or_default(from->backoff_max_ms, 60000);
     to->stable_ms = or_default(from->stable_ms, 60000);

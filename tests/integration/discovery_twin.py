@@ -104,7 +104,7 @@ class Twin:
         found = json.loads(out)
         return {"active": normal(t for t in found if t["labels"]), "dropped": normal(t for t in found if not t["labels"])}
 
-    def settle(self, job, other_than=None, until=None, command=True, seconds=40):
+    def settle(self, job, other_than=None, until=None, command=True, seconds=100):
         """What Prometheus lists once kvass, running and as a command, lists the same; `other_than` and `until` say which
         state is waited for."""
         deadline = time.monotonic() + seconds * PATIENCE

@@ -137,8 +137,10 @@ class Chaos:
                 time.sleep(self.random.uniform(1, 3))
 
     def is_settled(self):
-        """Every target on exactly one shard, and up there."""
-        seen = [i for s in self.shards for i, v in s.instances("up{job=\"chaos\"}").items() if float(v) == 1]
+        """Every target on exactly one shard, and up there. Only fresh samples count: a Prometheus that was killed shows for five minutes
+        what it scraped before."""
+        fresh = f'up{{job="chaos"}} == 1 and timestamp(up{{job="chaos"}}) > time() - {3 * INTERVAL_S + 1}'
+        seen = [i for s in self.shards for i in s.instances(fresh)]
         return len(seen) == TARGETS == len(set(seen))
 
 

@@ -2,7 +2,9 @@
 whole while pods, coordinators, the API server and the number of targets change."""
 import os
 import signal
+import subprocess
 import time
+import urllib.request
 
 import plane
 import pytest
@@ -72,6 +74,29 @@ if plane.is_inside():
         assert cluster.spread() == before
         assert cluster.replicas() == 3
         assert_no_gap(cluster, seconds + 10)
+
+    def test_a_coordinator_cut_off_from_the_api_server_gives_way(cluster):
+        """It goes on reaching the shards, so it has to stop by its own clock; the other one takes over, and nothing moves."""
+        before = cluster.spread()
+        old = cluster.holder()
+        address = cluster.coordinator().rsplit(":", 1)[0]
+        begin = time.monotonic()
+        route = ["blackhole", address + "/32"]  # what the API server answers never arrives
+        subprocess.run(["ip", "route", "add", *route], check=True)
+        try:
+            wait_for("another holder", 60, lambda: cluster.holder() not in ("", old))
+            wait_for("one that acts", 60, cluster.acts)
+        finally:
+            subprocess.run(["ip", "route", "del", *route], check=True)
+
+        def stands_by():
+            with urllib.request.urlopen(f"http://{address}:9090/metrics", timeout=5) as answer:
+                return b"kvass_k8s_lease_held 0" in answer.read()
+        wait_for("the old one to stand by", 60, stands_by)
+        time.sleep(10)
+        assert cluster.spread() == before
+        assert cluster.replicas() == 3
+        assert_no_gap(cluster, int(time.monotonic() - begin))
 
     def test_a_rolling_update_keeps_every_target(cluster):
         before = cluster.spread()

@@ -61,7 +61,7 @@ if plane.is_inside():
         wait_for("everything as before", 120, lambda: cluster.spread() == before)
 
     def test_claims_stay_unless_asked_for(cluster):
-        limits = ("--shard.max-head-series=2000", "--shard.max-idle-time=5s", "--coordinator.interval=2s", "--shard.min-shard=1")
+        limits = ("--move.cool-down=1s", "--shard.max-head-series=2000", "--shard.max-idle-time=5s", "--coordinator.interval=2s", "--shard.min-shard=1")
         set_arguments(cluster, *limits)
         wait_for("two shards in each replica", 180, lambda: cluster.replicas() >= 2 and cluster.replicas("prometheus-rep-1") >= 2)
         wait_for("its claims", 60, lambda: "data-prometheus-rep-0-1" in claims(cluster))

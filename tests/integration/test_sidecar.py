@@ -459,6 +459,7 @@ def test_hostile_bodies_cost_an_answer(world):
               b'{"Targets":{"a":[1]}}', b'{"Targets":{"a":[{"hash":-1}]}}', b'{"Targets":{"a":[{"hash":18446744073709551616}]}}',
               b'{"Targets":{"a":[{"hash":1e3}]}}', b'{"Targets":{"a":[{"hash":1,"labels":[]}]}}', b'{"Targets":{"a":[{"hash":1,"labels":{"x":1}}]}}',
               b'{"Targets":{"a":[{"hash":1,"TargetState":"gone"}]}}', b'{"generation":-1,"Targets":{}}', b'{"generation":"x","Targets":{}}',
+              b"{}", b'{"targets":{}}', b'{"Targets":{},"epoch":18446744073709551615}',
               json.dumps({"Targets": {"j%d" % i: [] for i in range(100001)}}).encode(),
               json.dumps({"Targets": {"x" * 5000: [t]}}).encode(), b"[" + b"{}," * 20000000 + b"{}]"]
     for body in bodies:

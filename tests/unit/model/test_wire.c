@@ -216,6 +216,8 @@ static void test_targets_refused(void **state)
     (void)state;
     static const char *const CASES[][2] = {
         {"[]", "body: expected"},
+        {"{}", "Targets: missing"},
+        {"{\"targets\":{}}", "Targets: missing"},
         {"{\"Targets\":[]}", "Targets: expected"},
         {"{\"Targets\":{\"j\":{}}}", "job 'j': expected a list"},
         {"{\"Targets\":{\"j\":[{\"hash\":1},null]}}", "job 'j', target 1: target: expected an object"},
