@@ -75,8 +75,12 @@ int main(int argc, char **argv)
         if (argc > 2 && strcmp(argv[2], c->sub) == 0) {
             return c->run(argc - 2, argv + 2);
         }
-        print_command(stderr, "kvass ", c);
         wants_sub = true;
+    }
+    for (size_t i = 0; wants_sub && i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], COMMANDS[i].name) == 0) {
+            print_command(stderr, "kvass ", &COMMANDS[i]);
+        }
     }
     if (wants_sub) {
         return 2;

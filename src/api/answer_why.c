@@ -186,7 +186,8 @@ static bool matches(const struct why_query *q, const struct view_target *t)
 static bool reject_matches(const struct why_query *q, const struct view_target *t)
 {
     struct view address = t->discovered != NULL ? labels_get(t->discovered, VIEW("__address__")) : VIEW("");
-    return address.len > 0 && q->url.len > 0 && memmem(q->url.base, q->url.len, address.base, address.len) != NULL;
+    return (q->job.len == 0 || view_is(q->job, t->job)) && address.len > 0 && q->url.len > 0 &&
+           memmem(q->url.base, q->url.len, address.base, address.len) != NULL;
 }
 
 static size_t put_targets(struct json_writer *w, const struct api_view *v, const struct why_query *q)

@@ -137,6 +137,7 @@ static void write_dropped(struct json_writer *w, const struct view_target *t)
 {
     json_object_begin(w);
     write_discovered(w, t->discovered);
+    json_kv_str(w, "scrapePool", t->job);
     json_kv_str(w, "state", ledger_state_name(t->state));
     if (t->error[0] != '\0') {
         json_kv_str(w, "error", t->error);
@@ -179,17 +180,31 @@ static void write_statistics(struct json_writer *w, const struct api_view *v, co
 
 static bool *match_targets(const struct api_view *v, const struct target_query *q, const struct relabel_rules *rules)
 {
-    bool *matches = mem_calloc(v->good_count + 1, sizeof(*matches));
+    bool *matches = mem_calloc(v->target_count + 1, sizeof(*matches));
     const char *job = NULL;
     bool job_ok = false;
-    for (size_t i = 0; i < v->good_count; i++) {
-        if (v->targets[i].target->job != job) {
-            job = v->targets[i].target->job;
+    for (size_t i = 0; i < v->target_count; i++) {
+        if (v->targets[i].job != job) {
+            job = v->targets[i].job;
             job_ok = job_matches(q, rules, job);
         }
-        matches[i] = job_ok && health_matches(q, v->targets[i].health);
+        matches[i] = job_ok && (i >= v->good_count || health_matches(q, v->targets[i].health));
     }
     return matches;
+}
+
+/* As Prometheus from 2.48 on has it: the count of each job, those that keep_dropped_targets let go included. */
+static void write_dropped_counts(struct json_writer *w, const struct api_view *v, const struct target_query *q,
+                                 const struct relabel_rules *rules, bool with_dropped)
+{
+    json_key(w, "droppedTargetCounts");
+    json_object_begin(w);
+    for (size_t i = 0; with_dropped && i < v->reject_job_count; i++) {
+        if (job_matches(q, rules, v->rejects[i].job)) {
+            json_kv_u64(w, v->rejects[i].job, v->rejects[i].count);
+        }
+    }
+    json_object_end(w);
 }
 
 int answer_targets(const struct api_view *v, const struct target_query *q, struct bytes *out, struct errctx *err)
@@ -202,6 +217,7 @@ int answer_targets(const struct api_view *v, const struct target_query *q, struc
     }
     bool *matches = match_targets(v, q, rules);
     bool any = q->state.len == 0 || view_is(q->state, "any");
+    bool with_dropped = !q->statistics_only && (any || view_is(q->state, "dropped"));
     json_writer_init(&w, out);
     wire_success_begin(&w);
     json_object_begin(&w);
@@ -215,11 +231,13 @@ int answer_targets(const struct api_view *v, const struct target_query *q, struc
     json_array_end(&w);
     json_key(&w, "droppedTargets");
     json_array_begin(&w);
-    for (size_t i = v->good_count; !q->statistics_only && (any || view_is(q->state, "dropped")) && i < v->target_count;
-         i++) {
-        write_dropped(&w, &v->targets[i]);
+    for (size_t i = v->good_count; with_dropped && i < v->target_count; i++) {
+        if (matches[i]) {
+            write_dropped(&w, &v->targets[i]);
+        }
     }
     json_array_end(&w);
+    write_dropped_counts(&w, v, q, rules, with_dropped);
     if (q->statistics_only || q->statistics_with) {
         write_statistics(&w, v, matches);
     }

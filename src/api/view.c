@@ -71,6 +71,28 @@ static struct view_decision decision_of(struct arena *arena, const struct reconc
     };
 }
 
+static void take_rejects(struct api_view *v, const struct registry *r)
+{
+    v->rejects = arena_alloc(v->arena, sizeof(*v->rejects) * (r->jobs.len + 1));
+    vec_foreach(jp, &r->jobs) {
+        const char *job = arena_strdup(v->arena, (*jp)->job);
+        struct view_rejects *sum = &v->rejects[v->reject_job_count++];
+        *sum = (struct view_rejects){.job = job};
+        for (int s = 0; s < LEDGER_STATE_COUNT; s++) {
+            sum->count += (*jp)->counts[s];
+        }
+        vec_foreach(x, &(*jp)->rejects) {
+            v->targets[v->target_count++] = (struct view_target){
+                .job = job,
+                .discovered = x->discovered != NULL ? labels_ref(x->discovered) : NULL,
+                .state = x->state,
+                .error = text(v->arena, x->error),
+                .reason = "",
+            };
+        }
+    }
+}
+
 static void take_targets(struct api_view *v, const struct registry *r, const struct reconcile_group *groups,
                          size_t group_count)
 {
@@ -83,6 +105,7 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
         const struct registry_entry *e = *ep;
         struct view_target *t = &v->targets[v->target_count++];
         *t = (struct view_target){
+            .job = e->target->job,
             .target = target_ref(e->target),
             .discovered = e->discovered != NULL ? labels_ref(e->discovered) : NULL,
             .state = e->state,
@@ -101,16 +124,7 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
     }
     v->good_count = v->target_count;
     qsort(v->targets, v->good_count, sizeof(*v->targets), by_key);
-    vec_foreach(jp, &r->jobs) {
-        vec_foreach(x, &(*jp)->rejects) {
-            v->targets[v->target_count++] = (struct view_target){
-                .discovered = x->discovered != NULL ? labels_ref(x->discovered) : NULL,
-                .state = x->state,
-                .error = text(v->arena, x->error),
-                .reason = "",
-            };
-        }
-    }
+    take_rejects(v, r);
 }
 
 static void count_assignments(struct shard *s, struct view_shard *out)

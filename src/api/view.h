@@ -14,6 +14,7 @@ struct view_decision {
 };
 
 struct view_target {
+    const char *job;
     const struct target *target;     /* NULL for dropped, invalid and duplicate ones */
     const struct labels *discovered; /* may be NULL */
     enum ledger_state state;
@@ -26,6 +27,12 @@ struct view_target {
     struct view_decision decision;
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
     unsigned shard_count;
+};
+
+/* Dropped, invalid and duplicate ones of a job, those beyond keep_dropped_targets included. */
+struct view_rejects {
+    const char *job;
+    uint64_t count;
 };
 
 struct view_shard {
@@ -52,6 +59,8 @@ struct api_view {
     uint64_t config_generation;
     struct view_target *targets; /* good ones first, sorted by (job, hash); then the others */
     size_t target_count, good_count;
+    struct view_rejects *rejects; /* of every job that had targets */
+    size_t reject_job_count;
     struct view_shard *shards;
     size_t shard_count;
     struct view_move *moves; /* newest first */

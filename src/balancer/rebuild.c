@@ -85,9 +85,5 @@ void rebuild_states(struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT], con
         }
         ledger[e->state]++;
     }
-    vec_foreach(j, &r->jobs) {
-        vec_foreach(x, &(*j)->rejects) {
-            ledger[x->state]++;
-        }
-    }
+    registry_add_rejects(r, ledger);
 }

@@ -186,11 +186,7 @@ void reconcile_count_ledger(struct reconcile *r)
         }
         r->ledger[(*e)->state]++;
     }
-    vec_foreach(j, &r->registry.jobs) {
-        vec_foreach(x, &(*j)->rejects) {
-            r->ledger[x->state]++;
-        }
-    }
+    registry_add_rejects(&r->registry, r->ledger);
 }
 
 void reconcile_take_loads(struct reconcile *r, const struct plan *p, size_t count, uint32_t base, int64_t now_ms)

@@ -40,6 +40,7 @@ static void clear_rejects(struct registry_job *j)
         free(x->error);
     }
     vec_clear(&j->rejects);
+    memset(j->counts, 0, sizeof(j->counts));
 }
 
 void registry_done(struct registry *r)
@@ -102,14 +103,20 @@ static struct registry_job *job_of(struct registry *r, const char *job)
     return j;
 }
 
-static void take_item(struct registry *r, struct registry_job *j, struct built_target *b, size_t *added)
+/* keep_dropped_targets bounds what is remembered of dropped ones, never what is counted. */
+static void take_reject(struct registry_job *j, struct built_target *b, uint64_t keep_dropped)
 {
-    if (b->state != LEDGER_PENDING && b->state != LEDGER_OVER_LIMIT) {
-        *vec_push(&j->rejects) = (struct registry_reject){b->state, b->discovered, b->error};
-        b->discovered = NULL;
-        b->error = NULL;
+    uint64_t count = ++j->counts[b->state];
+    if (b->state == LEDGER_DROPPED && keep_dropped != 0 && count > keep_dropped) {
         return;
     }
+    *vec_push(&j->rejects) = (struct registry_reject){b->state, b->discovered, b->error};
+    b->discovered = NULL;
+    b->error = NULL;
+}
+
+static void take_item(struct registry *r, struct built_target *b, size_t *added)
+{
     struct registry_entry *e = registry_find(r, b->target->job, b->target->hash);
     if (e == NULL) {
         e = registry_restore(r, b->target);
@@ -168,7 +175,11 @@ void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, 
     r->mark++;
     clear_rejects(j);
     for (size_t i = 0; i < b->count; i++) {
-        take_item(r, j, &b->items[i], &added);
+        if (b->items[i].state == LEDGER_PENDING || b->items[i].state == LEDGER_OVER_LIMIT) {
+            take_item(r, &b->items[i], &added);
+        } else {
+            take_reject(j, &b->items[i], b->keep_dropped);
+        }
     }
     vec_foreach(e, &r->entries) {
         if ((*e)->target->job == b->job && (*e)->mark != r->mark) {
@@ -181,6 +192,15 @@ void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, 
     inherit_sizes(r, b->job);
     built_job_done(b);
     *ret_added = added;
+}
+
+void registry_add_rejects(const struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT])
+{
+    vec_foreach(j, &r->jobs) {
+        for (int s = 0; s < LEDGER_STATE_COUNT; s++) {
+            ledger[s] += (*j)->counts[s];
+        }
+    }
 }
 
 /* A change by more than half is taken at once: a target that grew must not look small for two more scrapes. */

@@ -57,6 +57,7 @@ struct registry_reject {
 struct registry_job {
     const char *job;
     VEC(struct registry_reject) rejects;
+    uint64_t counts[LEDGER_STATE_COUNT]; /* of rejects, those beyond keep_dropped_targets included */
 };
 
 struct registry {
@@ -75,6 +76,9 @@ struct registry_entry *registry_find(const struct registry *r, const char *job, 
  * place of a vanished one (same job and URL: a label edit) inherits its size and its owners' group. *ret_added counts
  * new ones. */
 void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, size_t *ret_added);
+
+/* Adds what the rejects of all jobs are to the ledger. */
+void registry_add_rejects(const struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT]);
 
 /* An entry from saved state or a shard's own list; no effect when it exists. Referenced. */
 struct registry_entry *registry_restore(struct registry *r, const struct target *t);

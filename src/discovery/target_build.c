@@ -313,7 +313,13 @@ void target_build(const struct job_conf *job, enum prometheus_major major, const
     good = apply_limit(job, b.items.items, b.items.len, good);
     sort_items(b.items.items, b.items.len);
     b.items.items = mem_realloc(b.items.items, b.items.len * sizeof(*b.items.items));
-    *ret = (struct built_job){.job = job->name, .items = b.items.items, .count = b.items.len, .good = good};
+    *ret = (struct built_job){
+        .job = job->name,
+        .items = b.items.items,
+        .count = b.items.len,
+        .good = good,
+        .keep_dropped = job->keep_dropped_targets,
+    };
     label_names_unref(b.labels.names);
     labels_builder_done(&b.labels);
     arena_free(&b.arena);

@@ -20,6 +20,7 @@ struct built_job {
     struct built_target *items;
     size_t count;
     size_t good;
+    uint64_t keep_dropped; /* keep_dropped_targets of the job: DROPPED items worth remembering, 0 = all */
 };
 
 /* groups in any order; the result does not depend on it: items are sorted by (state, hash, discovered labels).

@@ -387,6 +387,28 @@ def test_a_running_prometheus_scrapes_through_the_proxy(form, version, tmp_path)
         proxy.server_close()
 
 
+@pytest.mark.parametrize("feature", [[], ["--enable-feature=expand-external-labels"]], ids=["plain", "feature"])
+def test_the_environment_in_external_labels_is_what_prometheus_makes_of_it(version, feature, tmp_path, monkeypatch):
+    """SHARD is ours, whatever the environment says; the rest comes out as without kvass."""
+    monkeypatch.setenv("KVASS_TEST_X", "val")
+    monkeypatch.setenv("SHARD", "of the environment")
+    written = {"a": "${KVASS_TEST_X}", "b": "$KVASS_TEST_X", "c": "x$$y", "d": "${KVASS_TEST_NONE}"}
+    origin, rendered, shown = tmp_path / "origin.yml", tmp_path / "rendered.yml", {}
+    origin.write_text(json.dumps({"global": {"external_labels": {**written, "s": "${SHARD}"}}}))
+    rendered.write_text(render(version, origin, write_targets(tmp_path / "t.json", []), "--shard=s-1"))
+    for path in (origin, rendered):
+        server = Prometheus(str(tmp_path / path.stem), str(path), feature, binary=version.prometheus)
+        try:
+            tree = yaml.safe_load(get_data(server.wait_ready().url + "/api/v1/status/config")["yaml"])
+            shown[path.stem] = tree["global"]["external_labels"]
+        finally:
+            server.stop()
+    assert shown["rendered"].pop("s") == "s-1"
+    shown["origin"].pop("s")
+    assert shown["rendered"] == shown["origin"]
+    assert (shown["rendered"]["a"] == "val") == (version.major > 2 or feature != [])
+
+
 def test_querier_configuration_is_accepted(version, tmp_path):
     done = run(KVASS, "render", "--querier", "--url=http://127.0.0.1:1/", "--url", "http://127.0.0.1:2/prefix/")
     tree = accepted_by_promtool(version, done.stdout, tmp_path)

@@ -44,6 +44,21 @@ def test_a_bad_reload_changes_nothing(world):
     assert "added job 'b'" in kvass.get("/api/v1/status/reload")["changes"]
 
 
+def test_a_changed_file_is_taken_by_itself_and_leaves_other_jobs_alone(world):
+    exporter, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("a", addresses)])
+    kvass = world.appliance("--shard.max-series=6000").wait_ready()
+    wait_for("up", 60, lambda: all_up(kvass, 2))
+    before, prometheus = kvass.owners(), kvass.shards()[0]["prometheusUrl"]
+    wait_for("samples", 30, lambda: len(query(prometheus, 'count_over_time(up{job="a"}[1m]) > 3')) == 2)
+    world.configure([static_job("a", addresses), static_job("b", addresses[:1])])
+    wait_for("job b", 60, lambda: all_up(kvass, 3))
+    assert {t["scrapeUrl"]: t["shards"] for t in kvass.targets("a")} == before
+    assert {v for _, v in query(prometheus, 'min_over_time(up{job="a"}[1m])')} == {"1"}
+    changes = kvass.get("/api/v1/status/reload")["changes"]
+    assert "added job 'b'" in changes and "'a'" not in changes
+
+
 def test_a_removed_job_ends_without_a_failed_scrape(world):
     exporter, addresses = world.exporter("--series=100", listeners=2)
     world.configure([static_job("a", addresses), static_job("b", addresses)])

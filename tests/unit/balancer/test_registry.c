@@ -72,6 +72,28 @@ static void vanished_targets_stay_until_the_plan_forgets_them(void **state)
     registry_done(&r);
 }
 
+static void keep_dropped_targets_bounds_what_is_kept_not_what_is_counted(void **state)
+{
+    struct registry r;
+    size_t added;
+    (void)state;
+    registry_init(&r);
+    for (uint64_t keep = 0; keep < 3; keep++) {
+        struct built_job b = {.job = intern("a"), .items = mem_calloc(4, sizeof(*b.items)), .count = 4, .keep_dropped = keep};
+        for (size_t i = 0; i < 4; i++) {
+            b.items[i].state = i == 0 ? LEDGER_INVALID : LEDGER_DROPPED;
+            b.items[i].discovered = labels_make(&(struct label){VIEW("__address__"), VIEW("h:1")}, 1);
+        }
+        registry_take_job(&r, &b, 1000, &added);
+        assert_int_equal(r.jobs.items[0]->rejects.len, keep == 0 ? 4 : keep + 1);
+        uint64_t ledger[LEDGER_STATE_COUNT] = {[LEDGER_DROPPED] = 10};
+        registry_add_rejects(&r, ledger);
+        assert_int_equal(ledger[LEDGER_DROPPED], 13);
+        assert_int_equal(ledger[LEDGER_INVALID], 1);
+    }
+    registry_done(&r);
+}
+
 static void a_label_edit_inherits_the_size(void **state)
 {
     struct registry r;
@@ -169,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vanished_targets_stay_until_the_plan_forgets_them),
+        cmocka_unit_test(keep_dropped_targets_bounds_what_is_kept_not_what_is_counted),
         cmocka_unit_test(a_label_edit_inherits_the_size),
         cmocka_unit_test(sizes_are_means_but_jumps_count_at_once),
         cmocka_unit_test(owners_come_and_go),
