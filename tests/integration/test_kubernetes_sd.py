@@ -369,7 +369,7 @@ if plane.is_inside():
         for path, job in (("/api/v1/namespaces/demo/pods/web-1", "endpoints"), ("/api/v1/nodes/node-b", "endpoints-node")):
             for value in (f"fresh-{kvass.pid}", None):
                 cluster.api.patch(path, {"metadata": {"labels": {"fresh": value}}})
-                wait_for("the label at the endpoints", 30,
+                wait_for("the label at the endpoints", 120,
                          lambda: (f"fresh-{kvass.pid}" in str(found(kvass.url)[job])) == (value is not None))
 
     def check(tmp_path, list_, job):
