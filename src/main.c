@@ -53,6 +53,16 @@ static void print_commands(FILE *to)
     fputs("\n'kvass COMMAND --help' explains one.\n", to);
 }
 
+static void print_subs(FILE *to, const char *name)
+{
+    fprintf(to, "usage: kvass %s COMMAND [--option=value ...]\n\n", name);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(name, COMMANDS[i].name) == 0) {
+            print_command(to, "kvass ", &COMMANDS[i]);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -77,13 +87,10 @@ int main(int argc, char **argv)
         }
         wants_sub = true;
     }
-    for (size_t i = 0; wants_sub && i < COMMAND_COUNT; i++) {
-        if (strcmp(argv[1], COMMANDS[i].name) == 0) {
-            print_command(stderr, "kvass ", &COMMANDS[i]);
-        }
-    }
     if (wants_sub) {
-        return 2;
+        bool is_help = argc == 3 && strcmp(argv[2], "--help") == 0;
+        print_subs(is_help ? stdout : stderr, argv[1]);
+        return is_help ? 0 : 2;
     }
     fprintf(stderr, "kvass: unknown command '%s'; 'kvass help' lists them\n", argv[1]);
     return 2;

@@ -74,7 +74,7 @@ def test_exit_statuses():
     assert run("get", "nothing")[0] == 2
     assert run("get", "shards", "--output=xml")[0] == 2
     assert run("get", "shards", "--no-such")[0] == 2
-    for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check", "config"], ["check", "service-discovery"],
+    for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check"], ["check", "config"], ["check", "service-discovery"],
                     ["config"], ["appliance"], ["coordinator"], ["sidecar"], ["run"]):
         status, out, err = run(*command, "--help")
         assert (status, err) == (0, "") and out.startswith("usage: kvass "), command
