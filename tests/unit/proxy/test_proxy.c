@@ -56,18 +56,23 @@ static void play(struct raw_conn *c, void *data)
         free(s->head);
         s->head = head;
         s->requests++;
-        send_all(c, s->answer.base, s->split != 0 ? s->split : s->answer.len);
-        if (s->split != 0) {
+        /* What it was when the request came: the test may have the answer and write the next one before send returns. */
+        size_t len = s->answer.len, split = s->split;
+        enum ending ending = s->ending;
+        char *answer = mem_dup(s->answer.base, len);
+        send_all(c, answer, split != 0 ? split : len);
+        if (split != 0) {
             usleep(300);
-            send_all(c, s->answer.base + s->split, s->answer.len - s->split);
+            send_all(c, answer + split, len - split);
         }
-        if (s->ending == END_HOLD) {
+        free(answer);
+        if (ending == END_HOLD) {
             raw_wait_end(c);
-        } else if (s->ending == END_RESET) {
+        } else if (ending == END_RESET) {
             usleep(20000); /* what was sent shall arrive */
             reset(c);
         }
-        if (s->ending != END_KEEP) {
+        if (ending != END_KEEP) {
             return;
         }
     }
