@@ -27,6 +27,7 @@ struct run {
     VEC(bool) is_kept;                   /* providers taken over from the run this one replaces (while preparing) */
     VEC(struct target_group *) replaced; /* groups of providers that are gone, until the new ones have answered */
     bool is_dirty;
+    bool was_built; /* under this configuration */
 };
 
 struct discovery {
@@ -131,7 +132,11 @@ static void run_build(struct run *r)
     for (size_t i = 0; i < r->replaced.len; i++) {
         *vec_push(&groups) = r->replaced.items[i];
     }
+    for (size_t i = 0; i < r->providers.len; i++) {
+        r->providers.items[i]->is_handed_out = r->providers.items[i]->has_answered;
+    }
     r->is_dirty = false;
+    r->was_built = true;
     target_build(r->job, r->owner->conf->major, r->rules, groups.items, groups.len, &built);
     vec_done(&groups);
     export_states(&built);
@@ -288,6 +293,7 @@ static void run_take_over(struct run *fresh, struct run *old)
     }
     old->providers.len = gone;
     fresh->is_dirty = old->is_dirty || old->job->text_hash != fresh->job->text_hash;
+    fresh->was_built = old->was_built && old->job->text_hash == fresh->job->text_hash;
 }
 
 static void run_begin(struct run *r, struct promconf *conf)
@@ -311,6 +317,7 @@ static void commit(struct discovery *d, struct promconf *conf, struct run **fres
         if (before != NULL) {
             run_take_over(fresh[i], before);
             fresh[i]->is_dirty = fresh[i]->is_dirty || old_conf->major != conf->major;
+            fresh[i]->was_built = fresh[i]->was_built && old_conf->major == conf->major;
         }
     }
     size_t old_count = d->runs.len;
@@ -359,12 +366,14 @@ bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_
 {
     for (size_t i = 0; i < d->runs.len; i++) {
         const struct run *r = d->runs.items[i];
-        if (r->is_dirty) {
+        if (!r->was_built) {
             return false;
         }
+        /* Later changes do not count: where something changes all the time, nothing would ever be decided. */
         for (size_t k = 0; k < r->providers.len; k++) {
             const struct provider *p = r->providers.items[k];
-            if (!p->has_answered && now_ms - p->started_ms <= init_timeout_ms) {
+            bool waits = p->has_answered ? !p->is_handed_out : now_ms - p->started_ms <= init_timeout_ms;
+            if (waits) {
                 return false;
             }
         }

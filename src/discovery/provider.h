@@ -15,6 +15,7 @@ struct provider {
     const struct job_conf *job;
     struct hashmap groups; /* by source */
     bool has_answered;
+    bool is_handed_out; /* its first answer is part of what the job was built from */
     int64_t started_ms; /* monotonic */
     struct log_limit error_limit;
     void (*on_change)(void *data); /* groups changed, or the first answer came */

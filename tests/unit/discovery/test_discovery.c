@@ -213,6 +213,7 @@ static void test_builds(void **state)
     wait_good("a", 0, 3);
     assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000));
     answer("http://one", "t", 4, 2);
+    assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000)); /* changes do not undo it */
     wait_good("a", 1, 5);
     answer("http://one", "s", 0, 0);
     wait_good("a", 2, 2);
