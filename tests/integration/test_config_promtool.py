@@ -12,7 +12,8 @@ import urllib.parse
 import pytest
 import yaml
 
-from harness import KVASS, SOURCE, Prometheus, get_data, wait_for
+from harness import KVASS, SOURCE, Process, Prometheus, free_ports, get_data, wait_for
+from harness import http as ask
 
 DATA = os.path.join(SOURCE, "tests", "data", "promconf")
 CASES = 300 if os.environ.get("KVASS_LONG") == "1" else 30
@@ -59,6 +60,17 @@ def accepted_by_promtool(version, text, folder, *options):
     return yaml.safe_load(text)
 
 
+def loaded_by_prometheus(version, path, folder):
+    """A server starts with it."""
+    port = free_ports(1)[0]
+    server = Process([version.prometheus, f"--config.file={path}", f"--storage.tsdb.path={folder}/data",
+                      f"--web.listen-address=127.0.0.1:{port}"], str(folder / "loaded.log"))
+    try:
+        wait_for("Prometheus with the rendered file", 30, lambda: ask(f"http://127.0.0.1:{port}/-/ready")[0] == 200)
+    finally:
+        server.stop()
+
+
 @pytest.mark.parametrize("name", ["empty", "nulls", "full", "aliases", "discovery"])
 def test_rendered_golden_files_are_accepted(name, version, tmp_path):
     config = os.path.join(DATA, name + ".yml")
@@ -67,6 +79,8 @@ def test_rendered_golden_files_are_accepted(name, version, tmp_path):
     accepted_by_promtool(version, render(version, config, targets, "--shard=s-1"), tmp_path, "--syntax-only")
     text = render(version, config, targets, "--shard=s-1", f"--inject.target-dir={tmp_path}/t", "--inject.rules=drop")
     tree = accepted_by_promtool(version, text, tmp_path)
+    if name != "full":  # that one names files and servers nobody has: a server refuses to start with it, rendered or not
+        loaded_by_prometheus(version, tmp_path / "rendered.yml", tmp_path)
     for job in tree["scrape_configs"]:
         (path,) = job["file_sd_configs"][0]["files"]
         groups = json.load(open(path))
