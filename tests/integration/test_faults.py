@@ -54,6 +54,7 @@ def test_a_changed_file_is_taken_by_itself_and_leaves_other_jobs_alone(world):
     world.configure([static_job("a", addresses), static_job("b", addresses[:1])])
     wait_for("job b", 60, lambda: all_up(kvass, 3))
     assert {t["scrapeUrl"]: t["shards"] for t in kvass.targets("a")} == before
+    assert len(kvass.shards()) == 1
     assert {v for _, v in query(prometheus, 'min_over_time(up{job="a"}[1m])')} == {"1"}
     changes = kvass.get("/api/v1/status/reload")["changes"]
     assert "added job 'b'" in changes and "'a'" not in changes
