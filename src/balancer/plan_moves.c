@@ -91,6 +91,11 @@ void round_list_owners(struct plan_round *r, const struct plan_target *t)
             *vec_push(&r->scratch) = round_group_pos(r, g);
         }
     }
+    for (uint32_t i = 0; t->is_part && i < r->group_count; i++) {
+        if (r->groups[i].in->whole_only) {
+            *vec_push(&r->scratch) = i;
+        }
+    }
 }
 
 void round_move_begin(struct plan_round *r, struct round_group *from, struct round_group *to, struct candidate *c,

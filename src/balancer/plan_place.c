@@ -57,8 +57,7 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
     if (!u->held && round_is_too_big(r, &u->need)) {
         round_state(r, u->target, LEDGER_TOO_BIG,
                     arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
-                                 (unsigned long long)u->need.v[DIM_SERIES],
-                                 (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
                                  (unsigned long long)r->sizes[0].v[DIM_SERIES],
                                  (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
         return;
@@ -289,7 +288,8 @@ void round_place(struct plan_round *r)
     if (r->twins.len > 0) {
         vec_foreach(u, &r->unplaced) {
             const struct plan_target *t = &r->in->targets[u->target];
-            struct twin *twin = u->moving || u->missing == PLAN_EVERY_GROUP ? NULL : twin_find(r, t);
+            bool has_none = u->moving || u->missing == PLAN_EVERY_GROUP || t->gang != 0;
+            struct twin *twin = has_none ? NULL : twin_find(r, t);
             if (twin != NULL) {
                 place_by_twin(r, u, twin);
             }

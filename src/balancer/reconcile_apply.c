@@ -124,6 +124,7 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, enum 
         move_end(r, a, MOVE_UNDONE, now_ms);
         break;
     case PLAN_FORGET:
+        reconcile_drop_parts(r, e, now_ms);
         reconcile_leave_all(r, e, now_ms);
         explore_remove(r->explore, a->job, a->hash);
         registry_remove(&r->registry, e);
@@ -184,7 +185,7 @@ void reconcile_count_ledger(struct reconcile *r)
         if ((*e)->over_limit) {
             (*e)->state = LEDGER_OVER_LIMIT;
         }
-        r->ledger[(*e)->state]++;
+        r->ledger[(*e)->state] += !target_is_part((*e)->target); /* parts are counted by their whole */
     }
     registry_add_rejects(&r->registry, r->ledger);
 }

@@ -20,10 +20,8 @@ static const struct reconcile_group *find_group(const struct snapshot_source *sr
     return lo < src->group_count && src->groups[lo].id == id ? &src->groups[lo] : NULL;
 }
 
-/* Health and proof of a target on a group: the least of its replicas that know the target. */
-static void owner_status(const struct snapshot_source *src, const struct registry_entry *e, struct plan_owner *o)
+void snapshot_owner(const struct reconcile_group *g, const struct registry_entry *e, struct plan_owner *o)
 {
-    const struct reconcile_group *g = find_group(src, o->group);
     bool first = true;
     for (size_t i = 0; g != NULL && i < g->replicas.len; i++) {
         const struct shard *s = g->replicas.items[i].shard;
@@ -64,10 +62,17 @@ static void take_owners(struct arena *arena, const struct snapshot_source *src, 
         if (o->group / GROUPS_STRIDE == src->group_base / GROUPS_STRIDE) {
             struct plan_owner *to = &t->owners[t->owner_count++];
             *to = (struct plan_owner){.group = o->group, .state = o->state, .since_ms = o->since_ms};
-            owner_status(src, e, to);
+            snapshot_owner(find_group(src, o->group), e, to);
             to->group -= src->group_base;
         }
     }
+}
+
+/* Parts that are to take over from something that runs begin together. */
+static uint64_t gang_of(const struct registry_entry *e)
+{
+    const struct giant *g = e->whole != NULL ? e->whole->giant : NULL;
+    return g != NULL && e->target->parts == g->split.coming ? e->whole->target->hash : 0;
 }
 
 static void take_target(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
@@ -87,6 +92,8 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .health = e->health,
         .interval_ms = e->target->interval_ms,
         .last_move_ms = e->last_move_ms,
+        .is_part = target_is_part(e->target),
+        .gang = gang_of(e),
         .want_replicas = policy_want(src->policy, e->target->job),
         .zone = zone_of(src, e),
     };
@@ -115,6 +122,29 @@ static enum shard_health replica_health(const struct reconcile_shard *r)
     return r->provider_health == SHARD_HEALTH_READY ? info->health : r->provider_health;
 }
 
+enum shard_health snapshot_group_health(const struct reconcile_group *g)
+{
+    enum shard_health all = SHARD_HEALTH_UNKNOWN;
+    vec_foreach(r, &g->replicas) {
+        enum shard_health health = replica_health(r);
+        if (health == SHARD_HEALTH_READY || all != SHARD_HEALTH_READY) {
+            all = health;
+        }
+    }
+    return all;
+}
+
+uint32_t snapshot_group_parts(const struct reconcile_group *g)
+{
+    uint32_t parts = PARTS_MAX;
+    vec_foreach(r, &g->replicas) {
+        const struct shard_info *info = r->shard->ops->info(r->shard);
+        uint32_t most = info->parts_max > 1 ? info->parts_max : 1;
+        parts = info->last_seen_ms != 0 && most < parts ? most : parts;
+    }
+    return parts;
+}
+
 /* A shard that keeps running but is not ready yet replays its WAL: alive. One that crashes again and again never runs
  * for long. */
 static bool is_replaying(struct reconcile_shard *r, int64_t now_ms)
@@ -133,18 +163,15 @@ static void take_group(const struct snapshot_source *src, struct reconcile_group
 {
     *p = (struct plan_group){
         .id = g->id - src->group_base,
-        .health = SHARD_HEALTH_UNKNOWN,
+        .health = snapshot_group_health(g),
         .capacity_series = g->capacity_series,
         .left_series = left_series(g, src->now_ms),
         .idle_since_ms = g->idle_since_ms,
+        .whole_only = snapshot_group_parts(g) < 2,
         .zone = g->zone != NULL ? g->zone : "",
     };
     vec_foreach(r, &g->replicas) {
         const struct shard_info *info = r->shard->ops->info(r->shard);
-        enum shard_health health = replica_health(r);
-        if (health == SHARD_HEALTH_READY || p->health != SHARD_HEALTH_READY) {
-            p->health = health;
-        }
         p->head_series = info->head_series > p->head_series ? info->head_series : p->head_series;
         g->last_seen_ms = info->last_seen_ms > g->last_seen_ms ? info->last_seen_ms : g->last_seen_ms;
         if (is_replaying(r, src->now_ms)) {
@@ -176,7 +203,7 @@ void snapshot_build(struct arena *arena, const struct snapshot_source *src, stru
         take_group(src, &src->groups[i], &ret->groups[i]);
     }
     vec_foreach(e, &src->registry->entries) {
-        if (!(*e)->over_limit) {
+        if (entry_is_planned(*e)) {
             (*ret_entries)[kept] = *e;
             take_target(arena, src, *e, &ret->targets[kept++]);
         }
