@@ -6,18 +6,6 @@
 
 #define REASON_MAX 4096
 
-static int badness(enum ledger_state s)
-{
-    static const enum ledger_state ORDER[] = {LEDGER_ASSIGNED, LEDGER_IN_TRANSFER, LEDGER_EXPLORING,
-                                              LEDGER_PENDING,  LEDGER_UNREACHABLE, LEDGER_TOO_BIG};
-    for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]); i++) {
-        if (ORDER[i] == s) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
 static int by_part(const void *a, const void *b)
 {
     const struct registry_entry *const *x = a, *const *y = b;
@@ -104,7 +92,7 @@ static void state_of_whole(struct registry_entry *e)
     vec_foreach(p, &g->parts) {
         bool is_running = (*p)->target->parts == g->split.running;
         coming_held = coming_held || (!is_running && (*p)->owners.len > 0);
-        if (is_running && badness((*p)->state) > badness(e->state)) {
+        if (is_running && split_badness((*p)->state) > split_badness(e->state)) {
             e->state = (*p)->state;
         }
     }

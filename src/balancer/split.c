@@ -241,3 +241,14 @@ void split_adopt(struct split *s, const struct split_found *found, size_t count,
         say_coming(s);
     }
 }
+
+int split_badness(enum ledger_state s)
+{
+    static const enum ledger_state ORDER[] = {LEDGER_ASSIGNED, LEDGER_IN_TRANSFER, LEDGER_EXPLORING,
+                                              LEDGER_PENDING,  LEDGER_UNREACHABLE, LEDGER_TOO_BIG};
+    int rank = -1;
+    for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]); i++) {
+        rank = ORDER[i] == s ? (int)i : rank;
+    }
+    return rank;
+}

@@ -62,6 +62,9 @@ struct split_found {
 /* The state that explains what was found: the complete ones count more, then the oldest runs. */
 void split_adopt(struct split *s, const struct split_found *found, size_t count, int64_t now_ms);
 
+/* Orders the states of parts: the worst of them is the state of the target. -1 for states no part is in. */
+int split_badness(enum ledger_state s);
+
 static inline bool split_has(const struct split *s, uint32_t generation)
 {
     return s->running == generation || s->coming == generation;
