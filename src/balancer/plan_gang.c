@@ -22,6 +22,19 @@ static bool is_action_of(const struct plan_action *a, const struct plan_target *
     return a->type == PLAN_ASSIGN && a->hash == t->hash && strcmp(a->job, t->job) == 0;
 }
 
+/* Some group that is not lost had it before this round. */
+static bool is_owned(const struct plan_round *r, const struct plan_target *t)
+{
+    for (uint32_t i = 0; i < t->owner_count; i++) {
+        const struct round_group *g = round_group_find(r, t->owners[i].group);
+        bool is_there = g != NULL ? !g->lost : t->owners[i].group < r->in->desired_groups;
+        if (is_there && t->owners[i].state != OWNER_LEAVING) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void take_back(struct plan_round *r, const struct unplaced *u)
 {
     const struct plan_target *t = &r->in->targets[u->target];
@@ -33,8 +46,9 @@ static void take_back(struct plan_round *r, const struct unplaced *u)
     }
     r->held += r->actions.len - kept;
     r->actions.len = kept;
-    if (t->owner_count == 0 && r->plan->target_states[u->target] == LEDGER_ASSIGNED) {
-        round_state(r, u->target, LEDGER_PENDING, "has room, waits until the other parts have, too");
+    if (r->plan->target_states[u->target] == LEDGER_ASSIGNED && !is_owned(r, t)) {
+        round_state(r, u->target, u->failover ? LEDGER_UNREACHABLE : LEDGER_PENDING,
+                    "has room, waits until the other parts have, too");
     }
 }
 
