@@ -58,7 +58,7 @@ static void say_decision(struct json_writer *w, const struct view_target *t)
     const struct view_decision *d = &t->decision;
     char at[TIMEBASE_TEXT_MAX];
     if (d->at_ms == 0) {
-        if (t->shard_count > 0) {
+        if (t->shard_count > 0 && t->part_count == 0) {
             say(w, "It was found there when this process took over; nothing was decided about it since.");
         }
         return;

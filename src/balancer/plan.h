@@ -32,6 +32,7 @@ struct plan_target {
     uint32_t want_replicas; /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
     const char *zone;       /* "" = none */
     uint64_t gang;          /* not 0: placed with all others of its job and gang, or not at all */
+    bool is_optional;       /* nothing is lost when it finds no room: no group is asked for it */
     bool is_part;           /* of a split target: not for groups that take whole targets only */
     struct plan_owner *owners;
     uint32_t owner_count;

@@ -62,6 +62,10 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
                                  (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
         return;
     }
+    if (r->in->targets[u->target].is_optional) {
+        round_state(r, u->target, LEDGER_PENDING, "no shard has room below the low mark");
+        return;
+    }
     u->tried = true;
     r->waiting++;
     if (u->held) {

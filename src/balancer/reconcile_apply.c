@@ -49,7 +49,12 @@ static void log_action(const struct reconcile *r, enum log_level level, const st
     if (!log_enabled(level)) {
         return;
     }
-    log_line(level, &RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "replica",
+    char part[16] = "";
+    if (target_is_part(t)) {
+        snprintf(part, sizeof(part), "%u of %u", t->part, t->parts);
+    }
+    log_line(level, &RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "part",
+             part[0] != '\0' ? part : NULL, "replica",
              replica < r->groups.replicas.len ? r->groups.replicas.items[replica] : NULL, "from",
              a->from >= 0 ? log_num(a->from % (int32_t)GROUPS_STRIDE) : NULL, "to",
              a->to >= 0 ? log_num(a->to % (int32_t)GROUPS_STRIDE) : NULL, "reason", a->reason, NULL);

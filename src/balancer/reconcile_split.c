@@ -197,13 +197,17 @@ static void log_split(const struct registry_entry *e, const struct split *before
              now->reason[0] != '\0' ? now->reason : NULL);
 }
 
-/* A part is as its whole is in everything but its labels. */
+/* A part is as its whole is in everything but its labels; one that nobody scrapes has its share of the size, whatever
+ * it had when it was scraped last. */
 static void follow_whole(struct reconcile *r, const struct registry_entry *e, struct registry_entry *p)
 {
     const struct target *whole = e->target, *part = p->target;
     p->vanished_ms = e->vanished_ms;
     p->discovered_now = e->discovered_now;
     p->over_limit = e->over_limit;
+    if (p->owners.len == 0) {
+        registry_share_size(e, p);
+    }
     if (p->discovered != e->discovered) {
         labels_unref(p->discovered);
         p->discovered = e->discovered != NULL ? labels_ref(e->discovered) : NULL;

@@ -120,6 +120,9 @@ void registry_giant_end(struct registry *r, struct registry_entry *e); /* it has
  * another target has its hash. */
 struct registry_entry *registry_part(struct registry *r, struct registry_entry *e, uint32_t part, uint32_t parts);
 
+/* The part has as much of the size of e as every other. */
+void registry_share_size(const struct registry_entry *e, struct registry_entry *part);
+
 /* A known part becomes one of e. */
 void registry_attach(struct registry *r, struct registry_entry *e, struct registry_entry *part);
 

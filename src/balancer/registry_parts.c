@@ -76,9 +76,13 @@ void registry_attach(struct registry *r, struct registry_entry *e, struct regist
     *vec_push(&e->giant->parts) = part;
 }
 
-static uint64_t share_of(uint64_t size, uint32_t parts)
+void registry_share_size(const struct registry_entry *e, struct registry_entry *part)
 {
-    return (size + parts - 1) / parts;
+    uint32_t parts = part->target->parts;
+    part->series = (e->series + parts - 1) / parts;
+    part->scraped = (e->scraped + parts - 1) / parts;
+    part->history_len = 0;
+    part->size_known = true;
 }
 
 struct registry_entry *registry_part(struct registry *r, struct registry_entry *e, uint32_t part, uint32_t parts)
@@ -91,9 +95,7 @@ struct registry_entry *registry_part(struct registry *r, struct registry_entry *
     }
     registry_attach(r, e, p);
     if (!p->size_known) {
-        p->series = share_of(e->series, parts);
-        p->scraped = share_of(e->scraped, parts);
-        p->size_known = true;
+        registry_share_size(e, p);
     }
     return p;
 }

@@ -68,11 +68,17 @@ static void take_owners(struct arena *arena, const struct snapshot_source *src, 
     }
 }
 
-/* Parts that are to take over from something that runs begin together. */
-static uint64_t gang_of(const struct registry_entry *e)
+/* Parts that are to take over from something that runs begin together; fewer of them, or the whole again, only where
+ * there is room. */
+static void take_split(const struct registry_entry *e, struct plan_target *t)
 {
-    const struct giant *g = e->whole != NULL ? e->whole->giant : NULL;
-    return g != NULL && e->target->parts == g->split.coming ? e->whole->target->hash : 0;
+    const struct registry_entry *whole = e->whole != NULL ? e->whole : e;
+    uint32_t generation = target_is_part(e->target) ? e->target->parts : 1;
+    t->is_part = generation > 1;
+    if (whole->giant != NULL && generation == whole->giant->split.coming) {
+        t->gang = whole->target->hash;
+        t->is_optional = generation < whole->giant->split.running;
+    }
 }
 
 static void take_target(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
@@ -92,11 +98,10 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .health = e->health,
         .interval_ms = e->target->interval_ms,
         .last_move_ms = e->last_move_ms,
-        .is_part = target_is_part(e->target),
-        .gang = gang_of(e),
         .want_replicas = policy_want(src->policy, e->target->job),
         .zone = zone_of(src, e),
     };
+    take_split(e, t);
     take_owners(arena, src, e, t);
     if (!t->explored) {
         enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);

@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-#define SHRINK_SHARE    0.7 /* of the low mark: what fewer parts may fill */
+#define SHRINK_SHARE    0.5 /* of the low mark: then there is room for them beside those that run */
 #define SKEW_MAX        1.25
 #define PATIENCE_MS     INT64_C(600000) /* and ten intervals */
 #define UNPROVEN_FACTOR 6               /* longer pause after a take-over that was scraped and not proven */
@@ -185,6 +185,10 @@ static void take_over(struct split *s, const struct split_facts *f, const struct
             return;
         }
         s->coming = k;
+    }
+    if (!is_room_for(s, f, room, s->coming, 1.0)) {
+        s->coming = 0; /* it has outgrown this one as well: another one, then */
+        return;
     }
     if (f->coming_placed && !s->is_placed) {
         s->is_placed = true;

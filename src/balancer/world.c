@@ -370,9 +370,14 @@ static void freeze_target(const struct world *w, struct arena *arena, struct wor
         .last_move_ms = t->last_move_ms,
         .want_replicas = t->want_replicas,
         .is_part = t->parts > 0,
-        .gang = t->whole != NULL && t->parts == t->whole->split.coming ? t->whole->hash : 0,
         .zone = t->zone,
     };
+    const struct world_target *whole = t->whole != NULL ? t->whole : t;
+    uint32_t generation = t->parts > 0 ? t->parts : 1;
+    if (whole->is_giant && generation == whole->split.coming) {
+        ret->gang = whole->hash;
+        ret->is_optional = generation < whole->split.running;
+    }
     ret->owners = arena_alloc(arena, (t->owners.len + 1) * sizeof(*ret->owners));
     vec_foreach(o, &t->owners) {
         if (!o->dropped) {

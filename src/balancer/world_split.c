@@ -133,8 +133,6 @@ static void make_part(struct world *w, const struct world_target *whole, uint32_
     t->interval_ms = whole->interval_ms;
     t->want_replicas = whole->want_replicas;
     t->zone = whole->zone;
-    t->known_series = (whole->known_series + parts - 1) / parts;
-    t->known_scraped = (whole->known_scraped + parts - 1) / parts;
     t->size_known = t->explored = true;
 }
 
@@ -167,6 +165,10 @@ static size_t follow_whole(struct world *w, const struct world_target *whole)
             t->vanished_ms = whole->vanished_ms;
             t->interval_ms = whole->interval_ms;
             t->zone = whole->zone;
+            if (t->owners.len == 0) {
+                t->known_series = (whole->known_series + t->parts - 1) / t->parts;
+                t->known_scraped = (whole->known_scraped + t->parts - 1) / t->parts;
+            }
             count++;
         }
     }

@@ -239,19 +239,19 @@ static void fewer_parts_only_after_a_calm_while(void **state)
 {
     struct scene s;
     (void)state;
-    scene_running(&s, 9000, 3); /* 2 parts of 4505 do not fit below 0.56 of 8000 */
+    scene_running(&s, 6500, 3); /* 2 parts of 3255 do not fit below 0.4 of 8000 */
     step(&s);
     s.facts.now_ms += 10000000;
     step(&s);
     assert_split(&s, 3, 0);
-    s.facts.size = (struct need){{8900, 8900}};
+    s.facts.size = (struct need){{6300, 6300}};
     step(&s);
     s.facts.now_ms += 599999;
     step(&s);
     assert_split(&s, 3, 0);
-    s.facts.size = (struct need){{9000, 9000}}; /* it wavered: the while begins anew */
+    s.facts.size = (struct need){{6500, 6500}}; /* it wavered: the while begins anew */
     step(&s);
-    s.facts.size = (struct need){{8900, 8900}};
+    s.facts.size = (struct need){{6300, 6300}};
     step(&s);
     s.facts.now_ms += 599999;
     step(&s);
@@ -259,7 +259,7 @@ static void fewer_parts_only_after_a_calm_while(void **state)
     s.facts.now_ms += 1;
     step(&s);
     assert_split(&s, 3, 2);
-    scene_running(&s, 4000, 3);
+    scene_running(&s, 3000, 3);
     s.room.calm_ms = 0;
     step(&s);
     assert_split(&s, 3, 1);
