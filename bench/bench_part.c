@@ -1,5 +1,5 @@
-/* Bytes per second of cutting a part out of a body, alone and with what goes with it in a scrape: the strict count of the whole before,
- * the count of what is forwarded behind. Bodies and clock as in bench_counter.
+/* Bytes per second of cutting a part out of a body, alone and with what goes with it in a scrape: the strict count of
+ * the whole before, the count of what is forwarded behind. Bodies and clock as in bench_counter.
  *
  *     bench_part [FILE ...]     without files: a body of 240-byte lines and one of short ones */
 #include "base/files.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ROUNDS 9
+#define ROUNDS       9
 #define ROUND_CLOCKS (CLOCKS_PER_SEC / 30)
-#define PIECE_BYTES 16384
-#define BODY_BYTES ((size_t)1 << 22)
+#define PIECE_BYTES  16384
+#define BODY_BYTES   ((size_t)1 << 22)
 
 struct run {
     struct counter *whole, *part;
