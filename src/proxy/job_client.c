@@ -169,6 +169,8 @@ struct counter *job_client_counter_for(const struct job_client *c, enum counter_
     conf.by_family = by_family;
     if (use != COUNTER_OF_TARGET) {
         conf.drop_label = VIEW(PART_LABEL);
+        /* a server of 2.x may take them in without our knowing; if it does not, it does not ask for them either */
+        conf.native_histograms = conf.native_histograms || conf.major == PROMETHEUS_2;
     }
     if (use == COUNTER_OF_PART) {
         conf.body_size_limit = 0;

@@ -13,6 +13,7 @@ struct scrape_part {
     struct counter *whole;
     struct part_filter *filter;
     struct counter_result counted;
+    struct errctx unreadable; /* what the answer's head is refused for */
 };
 
 /* Of what is forwarded. A limit of this part alone (sample_limit) is Prometheus' to complain about. */
@@ -31,21 +32,21 @@ void scrape_part_begin(struct scrape *s, enum exposition_format format)
     struct scrape_part *p = mem_calloc(1, sizeof(*p));
     p->whole = job_client_counter_for(s->job, COUNTER_OF_WHOLE, false);
     p->filter = part_filter_new(job_client_major(s->job), s->worker->conf->line_bytes_max);
+    p->unreadable = s->count_err;
     counter_start(p->whole, format, s->target->labels);
     part_filter_start(p->filter, format, s->target->part, s->target->parts, on_piece, s);
     s->part = p;
 }
 
-/* What the whole body is refused for already: its Content-Type, or something in it. */
-static int refusal(const struct scrape *s, struct errctx *err)
+static int refusal(const struct scrape_part *p, struct errctx *err)
 {
-    return s->count_err.code == 0 ? 0 : errctx_set(err, s->count_err.code, "%s", s->count_err.msg);
+    return p->unreadable.code == 0 ? 0 : errctx_set(err, p->unreadable.code, "%s", p->unreadable.msg);
 }
 
 int scrape_part_block(struct scrape *s, const char *base, size_t len, struct errctx *err)
 {
     struct scrape_part *p = s->part;
-    int rc = refusal(s, err);
+    int rc = refusal(p, err);
     rc = rc == 0 ? counter_feed(p->whole, base, len, err) : rc;
     return rc == 0 ? part_filter_feed(p->filter, base, len, err) : rc;
 }
@@ -53,7 +54,7 @@ int scrape_part_block(struct scrape *s, const char *base, size_t len, struct err
 int scrape_part_finish(struct scrape *s, struct errctx *err)
 {
     struct scrape_part *p = s->part;
-    int rc = refusal(s, err);
+    int rc = refusal(p, err);
     rc = rc == 0 ? counter_finish(p->whole, &p->counted, err) : rc;
     return rc == 0 ? part_filter_finish(p->filter, err) : rc;
 }
