@@ -34,6 +34,10 @@ struct plan_target {
     uint64_t gang;          /* not 0: placed with all others of its job and gang, or not at all */
     bool is_optional;       /* nothing is lost when it finds no room: no group is asked for it */
     bool is_part;           /* of a split target: not for groups that take whole targets only */
+    bool pinned;            /* not to be moved now */
+    bool follows;           /* follow_group has as many of its series already, of what it is to take over from */
+    uint32_t follow_group;
+    uint64_t follow_series, follow_scraped;
     struct plan_owner *owners;
     uint32_t owner_count;
 };

@@ -23,7 +23,7 @@ bool round_is_movable(const struct plan_round *r, size_t index)
         assigned += t->owners[i].state == OWNER_ASSIGNED && is_there;
     }
     bool cools = t->last_move_ms != 0 && r->in->now_ms - t->last_move_ms < r->in->limits.move_cool_down_ms;
-    return !cools && !t->gone && !t->vanished && r->touched[index] == 0 && assigned == round_want(t);
+    return !cools && !t->pinned && !t->gone && !t->vanished && r->touched[index] == 0 && assigned == round_want(t);
 }
 
 static bool is_within(const struct need *need, const uint64_t mark[DIM_COUNT])

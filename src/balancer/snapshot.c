@@ -68,16 +68,60 @@ static void take_owners(struct arena *arena, const struct snapshot_source *src, 
     }
 }
 
-/* Parts that are to take over from something that runs begin together; fewer of them, or the whole again, only where
- * there is room. */
-static void take_split(const struct registry_entry *e, struct plan_target *t)
+/* The entry of the running generation whose series e shares: parts are drawn so that part i of fewer holds part i of
+ * more, and the whole holds all. NULL when it is not on one group alone. */
+static const struct registry_entry *predecessor_of(const struct registry_entry *e, const struct registry_entry *whole)
+{
+    const struct registry_entry *found = NULL;
+    uint32_t running = whole->giant->split.running;
+    if (running == 1) {
+        found = e->target->part == 0 ? whole : NULL;
+    }
+    vec_foreach(p, &whole->giant->parts) {
+        if ((*p)->target->parts == running && (*p)->target->part == e->target->part) {
+            found = *p;
+        }
+    }
+    bool is_settled = found != NULL && found->owners.len == 1 && found->owners.items[0].state == OWNER_ASSIGNED;
+    return is_settled ? found : NULL;
+}
+
+/* Beside what it takes over from, an entry needs what it has more. */
+static void follow(const struct snapshot_source *src, struct registry_entry *e, const struct registry_entry *before,
+                   struct plan_target *t)
+{
+    uint32_t group = before->owners.items[0].group;
+    if (group < src->group_base || t->want_replicas > 1) {
+        return;
+    }
+    t->follows = true;
+    t->follow_group = group - src->group_base;
+    t->follow_series = before->series;
+    t->follow_scraped = before->scraped;
+    if (entry_owner(e, group) != NULL && e->owners.len == 1) {
+        t->series -= before->series < t->series ? before->series : t->series;
+        t->scraped -= before->scraped < t->scraped ? before->scraped : t->scraped;
+    }
+}
+
+/* What is to take over from something that runs begins together; fewer parts, or the whole again, only where there is
+ * room. Nothing of either is moved meanwhile. */
+static void take_split(const struct snapshot_source *src, struct registry_entry *e, struct plan_target *t)
 {
     const struct registry_entry *whole = e->whole != NULL ? e->whole : e;
     uint32_t generation = target_is_part(e->target) ? e->target->parts : 1;
     t->is_part = generation > 1;
-    if (whole->giant != NULL && generation == whole->giant->split.coming) {
+    if (whole->giant == NULL || whole->giant->split.coming == 0) {
+        return;
+    }
+    t->pinned = true;
+    if (generation == whole->giant->split.coming) {
+        const struct registry_entry *before = predecessor_of(e, whole);
         t->gang = whole->target->hash;
-        t->is_optional = generation < whole->giant->split.running;
+        t->is_optional = generation < whole->giant->split.running && src->limits.max_parts > 1;
+        if (before != NULL) {
+            follow(src, e, before, t);
+        }
     }
 }
 
@@ -101,7 +145,7 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .want_replicas = policy_want(src->policy, e->target->job),
         .zone = zone_of(src, e),
     };
-    take_split(e, t);
+    take_split(src, e, t);
     take_owners(arena, src, e, t);
     if (!t->explored) {
         enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);

@@ -279,8 +279,9 @@ static void pass_target(struct world *w, struct world_target *t)
         scrape(w, t, o);
         struct world_shard *s = world_find_shard(w, o->shard);
         if (is_running(w, s)) {
-            s->active += t->down ? 0 : t->series;
-            s->in_head += o->in_head;
+            uint64_t shared = world_split_shared(w, t, o->shard);
+            s->active += t->down || t->series < shared ? 0 : t->series - shared;
+            s->in_head += o->in_head > shared ? o->in_head - shared : 0;
             s->scraped += t->down ? 0 : t->scraped;
             holders++;
         }
@@ -369,15 +370,9 @@ static void freeze_target(const struct world *w, struct arena *arena, struct wor
         .interval_ms = t->interval_ms,
         .last_move_ms = t->last_move_ms,
         .want_replicas = t->want_replicas,
-        .is_part = t->parts > 0,
         .zone = t->zone,
     };
-    const struct world_target *whole = t->whole != NULL ? t->whole : t;
-    uint32_t generation = t->parts > 0 ? t->parts : 1;
-    if (whole->is_giant && generation == whole->split.coming) {
-        ret->gang = whole->hash;
-        ret->is_optional = generation < whole->split.running;
-    }
+    world_split_freeze(w, t, ret);
     ret->owners = arena_alloc(arena, (t->owners.len + 1) * sizeof(*ret->owners));
     vec_foreach(o, &t->owners) {
         if (!o->dropped) {

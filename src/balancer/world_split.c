@@ -255,6 +255,58 @@ void world_split_restart(struct world *w)
     }
 }
 
+/* ---- facts for the plan ---- */
+
+static const struct world_target *predecessor_of(const struct world *w, const struct world_target *t,
+                                                 const struct world_target *whole)
+{
+    vec_foreach(p, &w->targets) {
+        bool is_same = whole->split.running == 1 ? t->part == 0 : (*p)->part == t->part;
+        if (is_same && is_of(*p, whole, whole->split.running)) {
+            bool is_settled = (*p)->owners.len == 1 && (*p)->owners.items[0].state == OWNER_ASSIGNED &&
+                              !(*p)->owners.items[0].dropped;
+            return is_settled ? *p : NULL;
+        }
+    }
+    return NULL;
+}
+
+uint64_t world_split_shared(const struct world *w, const struct world_target *t, uint32_t shard)
+{
+    const struct world_target *whole = t->whole != NULL ? t->whole : t;
+    uint32_t generation = t->parts > 0 ? t->parts : 1;
+    if (!whole->is_giant || whole->split.coming != generation) {
+        return 0;
+    }
+    const struct world_target *before = predecessor_of(w, t, whole);
+    return before != NULL && before->owners.items[0].shard == shard ? before->series : 0;
+}
+
+void world_split_freeze(const struct world *w, const struct world_target *t, struct plan_target *ret)
+{
+    const struct world_target *whole = t->whole != NULL ? t->whole : t;
+    uint32_t generation = t->parts > 0 ? t->parts : 1;
+    ret->is_part = generation > 1;
+    ret->pinned = whole->is_giant && whole->split.coming != 0;
+    if (!ret->pinned || generation != whole->split.coming) {
+        return;
+    }
+    const struct world_target *before = predecessor_of(w, t, whole);
+    ret->gang = whole->hash;
+    ret->is_optional = generation < whole->split.running && w->conf.limits.max_parts > 1;
+    if (before == NULL || t->want_replicas > 1) {
+        return;
+    }
+    ret->follows = true;
+    ret->follow_group = before->owners.items[0].shard;
+    ret->follow_series = before->known_series;
+    ret->follow_scraped = before->known_scraped;
+    if (t->owners.len == 1 && t->owners.items[0].shard == ret->follow_group) {
+        ret->series -= before->known_series < ret->series ? before->known_series : ret->series;
+        ret->scraped -= before->known_scraped < ret->scraped ? before->known_scraped : ret->scraped;
+    }
+}
+
 /* ---- in words ---- */
 
 static void state_of_whole(const struct world *w, struct world_target *whole)

@@ -113,6 +113,11 @@ static void make_target(struct rng *r, struct state *s, size_t i, bool calm)
     t->want_replicas = s->everywhere && chance(r, 10) ? PLAN_EVERY_GROUP : t->want_replicas;
     t->is_part = chance(r, 20);
     t->gang = t->is_part && chance(r, 50) ? 1 + draw(r, 3) : 0;
+    t->pinned = chance(r, 5);
+    t->follows = t->gang != 0 && chance(r, 50);
+    t->follow_group = (uint32_t)draw(r, s->in.group_count + 1);
+    t->follow_series = draw(r, 4000);
+    t->follow_scraped = draw(r, 4000);
     t->vanished = !calm && chance(r, 10);
     t->gone = t->vanished && chance(r, 50);
     uint32_t count = chance(r, 60) ? 1 : calm ? 0 : (uint32_t)draw(r, OWNERS_MAX);
@@ -311,7 +316,7 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
     for (size_t i = 0; i < p->action_count; i++) {
         const struct plan_action *a = &p->actions[i];
         if ((a->type != PLAN_ASSIGN && a->type != PLAN_MOVE_START) || strstr(a->reason, "same endpoint") != NULL ||
-            strstr(a->reason, "every shard") != NULL) {
+            strstr(a->reason, "every shard") != NULL || strstr(a->reason, "takes over from") != NULL) {
             continue;
         }
         size_t at = 0;
@@ -328,7 +333,8 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
         for (size_t k = 0; k < p->action_count; k++) {
             has_kept =
                 has_kept || (p->actions[k].to == a->to && (strstr(p->actions[k].reason, "same endpoint") != NULL ||
-                                                           strstr(p->actions[k].reason, "every shard") != NULL));
+                                                           strstr(p->actions[k].reason, "every shard") != NULL ||
+                                                           strstr(p->actions[k].reason, "takes over from") != NULL));
         }
         for (size_t k = 0; k < in->target_count; k++) {
             has_kept =
@@ -349,6 +355,7 @@ static void check_gangs(const struct plan_input *in, const struct plan *p)
     for (size_t i = 0; i < p->action_count; i++) {
         const struct plan_action *a = &p->actions[i];
         const struct plan_target *t = &in->targets[find_target(in, a)];
+        assert_false(a->type == PLAN_MOVE_START && t->pinned);
         if (a->type != PLAN_ASSIGN && a->type != PLAN_MOVE_START) {
             continue;
         }
