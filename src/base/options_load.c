@@ -4,6 +4,7 @@
 #include "base/duration.h"
 #include "base/options.h"
 #include "base/options_table.h"
+#include "base/prometheus_version.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,14 +148,13 @@ static int apply(struct options *o, const struct option_setting *s, struct errct
 
 static int apply_file(struct options *o, const struct option_settings *file, unsigned section, struct errctx *err)
 {
-    vec_foreach (s, &file->list) {
+    vec_foreach(s, &file->list) {
         if (s->section != section || (s->roles & (unsigned)o->role) == 0) {
             continue;
         }
         int rc = apply(o, s, err);
         if (rc != 0) {
-            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column,
-                                 VIEW_FMT(s->name));
+            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column, VIEW_FMT(s->name));
         }
     }
     return 0;
@@ -162,13 +162,13 @@ static int apply_file(struct options *o, const struct option_settings *file, uns
 
 static int apply_flags(struct options *o, const struct option_settings *flags, struct errctx *err)
 {
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if ((s->roles & (unsigned)o->role) == 0) {
             struct bytes roles;
             bytes_init(&roles, 64);
             option_roles_text(s->roles, &roles);
-            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s",
-                                VIEW_FMT(s->name), role_name(o->role), bytes_view(&roles).base);
+            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s", VIEW_FMT(s->name),
+                                role_name(o->role), bytes_view(&roles).base);
             bytes_done(&roles);
             return rc;
         }
@@ -197,19 +197,8 @@ static const char *place(const struct options *o, enum option_id id)
 
 static bool is_version(const char *text)
 {
-    if (strcmp(text, "auto") == 0 || strcmp(text, "2.x") == 0 || strcmp(text, "3.x") == 0) {
-        return true;
-    }
-    int parts = 0;
-    for (bool more = text[0] == '2' || text[0] == '3'; more; parts++) {
-        size_t digits = strspn(text, "0123456789");
-        if (digits == 0 || digits > 6) {
-            return false;
-        }
-        more = text[digits] == '.';
-        text += digits + more;
-    }
-    return *text == '\0' && (parts == 2 || parts == 3);
+    enum prometheus_major any;
+    return strcmp(text, "auto") == 0 || prometheus_version_parse(text, &any, NULL) == 0;
 }
 
 /* What one row's bounds cannot say. */
@@ -249,8 +238,7 @@ static void derive(struct options *o)
     }
     const char *address = o->web_proxy_addr;
     bool any = host == 0 || strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
-    o->inject_proxy =
-        arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
+    o->inject_proxy = arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
 }
 
 /* What the file says to other roles must be good as well. */
@@ -289,7 +277,7 @@ static int load(enum role role, const struct option_settings *flags, struct aren
 {
     const char *path = OPTIONS_FILE_DEFAULT;
     bool required = false, found;
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if (s->id == OPTION_ID_kvass_config) {
             path = s->text;
             required = true;
@@ -300,8 +288,10 @@ static int load(enum role role, const struct option_settings *flags, struct aren
         return rc;
     }
     if (role == ROLE_FROM_FILE && file->role == ROLE_FROM_FILE) {
-        return errctx_set(err, ERR_INVALID, found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
-                                                  : "%s does not exist, so no role is known", path);
+        return errctx_set(err, ERR_INVALID,
+                          found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
+                                : "%s does not exist, so no role is known",
+                          path);
     }
     struct options o;
     options_default(role != ROLE_FROM_FILE ? role : file->role, &o);
