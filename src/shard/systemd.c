@@ -420,7 +420,7 @@ void systemd_provider_stop_shards(struct provider *p, bool stop_shards)
     of(p)->env.conf.stop_shards = stop_shards;
 }
 
-static int check_conf(const struct systemd_conf *c, struct errctx *err)
+int systemd_conf_check(const struct systemd_conf *c, struct errctx *err)
 {
     const char *at = strchr(c->unit, '@');
     if (at == NULL || at == c->unit || strcmp(at, "@.service") != 0 || strlen(c->unit) > 64) {
@@ -460,7 +460,7 @@ int systemd_provider_new(struct loop *loop, struct http_client *http, const stru
                          struct provider **ret, struct errctx *err)
 {
     char *folder = mem_printf("%s/shards", conf->data_dir);
-    int rc = check_conf(conf, err);
+    int rc = systemd_conf_check(conf, err);
     rc = rc == 0 ? files_make_dirs(folder, 0750, err) : rc;
     free(folder);
     if (rc != 0) {
