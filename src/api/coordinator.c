@@ -337,6 +337,9 @@ static int prepare(struct coordinator *c, struct errctx *err)
         rc = listener_open(c->o->web_address, "api", &c->d.api_fd, &inherited, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
     }
+    if (rc == 0 && !c->d.is_guest) {
+        daemon_tell_unused_ports(&c->d);
+    }
     if (rc == 0 && c->o->shard_http_config_file[0] != '\0') {
         rc = http_config_load(c->o->shard_http_config_file, &c->profile, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "shard.http-config-file") : 0;

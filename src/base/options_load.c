@@ -4,7 +4,6 @@
 #include "base/duration.h"
 #include "base/options.h"
 #include "base/options_table.h"
-#include "base/prometheus_version.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,54 +179,6 @@ static int apply_flags(struct options *o, const struct option_settings *flags, s
     return 0;
 }
 
-/* Where an option's value came from, for a message about two of them. */
-static const char *place(const struct options *o, enum option_id id)
-{
-    const struct option_origin *origin = &o->origins[id];
-    switch (origin->source) {
-    case OPTION_FROM_FILE:
-        return arena_printf(o->arena, "%s (%s:%d)", option_row(id)->name, o->file, origin->line);
-    case OPTION_FROM_FLAG:
-        return arena_printf(o->arena, "%s (flag)", option_row(id)->name);
-    case OPTION_FROM_DEFAULT:
-        break;
-    }
-    return arena_printf(o->arena, "%s (default)", option_row(id)->name);
-}
-
-static bool is_version(const char *text)
-{
-    enum prometheus_major any;
-    return strcmp(text, "auto") == 0 || prometheus_version_parse(text, &any, NULL) == 0;
-}
-
-/* What one row's bounds cannot say. */
-static int check_together(const struct options *o, struct errctx *err)
-{
-    if (o->balance_low_mark > o->balance_high_mark) {
-        return errctx_set(err, ERR_INVALID, "%s is above %s", place(o, OPTION_ID_balance_low_mark),
-                          place(o, OPTION_ID_balance_high_mark));
-    }
-    if (o->shard_min_shard > o->shard_max_shard) {
-        return errctx_set(err, ERR_INVALID, "%s is above %s", place(o, OPTION_ID_shard_min_shard),
-                          place(o, OPTION_ID_shard_max_shard));
-    }
-    if (o->balance_even_out > 0 && o->balance_even_out < 1.05) {
-        return errctx_set(err, ERR_INVALID, "%s is neither 0 (off) nor at least 1.05",
-                          place(o, OPTION_ID_balance_even_out));
-    }
-    if (!is_version(o->prometheus_version)) {
-        return errctx_set(err, ERR_INVALID, "%s is none of auto, 2.x, 3.x, or a version such as 2.42.0",
-                          place(o, OPTION_ID_prometheus_version));
-    }
-    if ((o->role & (ROLE_APPLIANCE | ROLE_COORDINATOR)) != 0 && o->shard_type == SHARD_TYPE_HTTP &&
-        o->shard_http_url[0] == '\0') {
-        return errctx_set(err, ERR_INVALID, "%s is http, so shard.http-url must name the shard service",
-                          place(o, OPTION_ID_shard_type));
-    }
-    return 0;
-}
-
 /* Values that follow from others when nobody set them. */
 static void derive(struct options *o)
 {
@@ -265,7 +216,7 @@ static int build(struct options *o, const struct option_settings *file, const st
     rc = rc == 0 ? apply_file(o, file, (unsigned)o->role, err) : rc;
     rc = rc == 0 ? apply_flags(o, flags, err) : rc;
     rc = rc == 0 ? check_other_roles(o, file, err) : rc;
-    rc = rc == 0 ? check_together(o, err) : rc;
+    rc = rc == 0 ? options_check_together(o, err) : rc;
     if (rc == 0) {
         derive(o);
     }
