@@ -528,7 +528,7 @@ static void forget_gone(struct world *w)
     for (size_t i = 0; i < w->targets.len; i++) {
         struct world_target *t = w->targets.items[i];
         if (t->forgotten && t->owners.len == 0) {
-            for (size_t k = 0; t->is_giant && k < w->targets.len; k++) {
+            for (size_t k = 0; t->had_parts && k < w->targets.len; k++) {
                 struct world_target *p = k < kept || k > i ? w->targets.items[k] : t;
                 p->whole = p->whole == t ? NULL : p->whole;
             }

@@ -28,6 +28,7 @@ struct world_target {
     const char *zone;
     bool down, explored, size_known, forgotten;
     bool is_giant;              /* split is in force */
+    bool had_parts;             /* some may be there still, forgotten but not told to their shards */
     bool is_found;              /* the coordinator restarted: the state of splitting is to follow from the parts */
     struct split split;         /* of a giant */
     uint32_t part, parts;       /* a part of how many; parts 0: a target of its own */

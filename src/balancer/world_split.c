@@ -117,8 +117,9 @@ static void drop_owners(struct world *w, struct world_target *t)
     t->is_giant = is_giant;
 }
 
-static void make_part(struct world *w, const struct world_target *whole, uint32_t part, uint32_t parts)
+static void make_part(struct world *w, struct world_target *whole, uint32_t part, uint32_t parts)
 {
+    whole->had_parts = true;
     vec_foreach(t, &w->targets) {
         if (is_of(*t, whole, parts) && (*t)->part == part) {
             return;
@@ -127,7 +128,7 @@ static void make_part(struct world *w, const struct world_target *whole, uint32_
     struct world_target *t = world_add_target(w, whole->job, whole->index, 0, whole->series / parts);
     t->hash = hash_pair(whole->hash, ((uint64_t)parts << 16) + part);
     t->place_key = hash_pair(whole->place_key, part + UINT64_C(1));
-    t->whole = (struct world_target *)(uintptr_t)whole;
+    t->whole = whole;
     t->part = part;
     t->parts = parts;
     t->interval_ms = whole->interval_ms;
