@@ -3,6 +3,7 @@
  * Facts arrive through callbacks, decisions are the round's. */
 #include "api/coordinator_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/metrics.h"
 #include "base/notify.h"
 #include "base/timebase.h"
@@ -117,7 +118,26 @@ void coordinator_set_stop_reason(void *data, const char *reason)
 static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
-    return discovery_is_initial_done(c->discovery, timebase_monotonic_ms(), c->o->sd_init_timeout_ms);
+    int64_t now_ms = timebase_monotonic_ms();
+    /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
+    return (c->monitors == NULL ||
+            operator_is_settled(c->monitors, now_ms, c->o->sd_init_timeout_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
+           discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms);
+}
+
+static void on_operator_change(void *data)
+{
+    struct coordinator *c = data;
+    struct errctx err = ERRCTX_INIT;
+    if (!c->d.ending) {
+        (void)!coordinator_reload(c, &err); /* it logs */
+    }
+}
+
+static bool may_post(void *data)
+{
+    struct coordinator *c = data;
+    return c->lock->ops->is_held(c->lock);
 }
 
 static void on_provider_change(void *data)
@@ -351,7 +371,9 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = coordinator_reload(c, err);
+        rc = operator_source_open(c->o, c->d.loop, c->d.http, &(struct operator_hooks){on_operator_change, may_post, c},
+                                  &c->monitors, err);
+        rc = rc != 0 ? rc : coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);
     if (rc == 0) {
@@ -364,6 +386,7 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
 void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
+    operator_free(&c->monitors);
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);

@@ -90,6 +90,13 @@ static void write_strings(struct job *j, const json_t *list)
 
 /* ---------------------------------------------------------------- Secrets */
 
+/* It becomes a part of a URL: what the API server would not take as a name is none. */
+static bool is_object_name(const char *name)
+{
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-");
+    return name[len] == '\0' && len <= 253 && isalnum((unsigned char)name[0]);
+}
+
 /* The value of a reference; false when there is nothing to write. */
 static bool read_ref(struct job *j, const json_t *v, bool is_config_map, struct view *ret)
 {
@@ -104,6 +111,10 @@ static bool read_ref(struct job *j, const json_t *v, bool is_config_map, struct 
     bool is_optional = job_bool(j, v, "optional", false);
     if (ref.name == NULL || j->rc != 0) {
         return false; /* {key: ""}: how older versions wrote "none" */
+    }
+    if (!is_object_name(ref.name)) {
+        job_fail(j, ERR_INVALID, "name: not the name of an object");
+        return false;
     }
     if (ref.key == NULL) {
         job_fail(j, ERR_INVALID, "no key; expected one of %s", ref.name);
