@@ -380,63 +380,67 @@ if plane.is_inside():
         for namespace in ("other", "shop"):
             cluster.delete(path_of("ScrapeConfig", namespace) + "/chosen")
 
-    def account(api, folder):
-        """A kubeconfig of the service account that deploy/components/operator gives its rights to, and nothing else."""
-        api.create("/api/v1/namespaces", {"metadata": {"name": "kvass"}})
-        api.create("/api/v1/namespaces/kvass/serviceaccounts", {"metadata": {"name": "kvass-coordinator"}})
-        rbac = os.path.join(plane.SOURCE, "deploy/components/operator/rbac.yaml")
-        subprocess.run(["kubectl", "apply", "-f", rbac], check=True, capture_output=True)
-
-        def token():
-            for s in api.get("/api/v1/namespaces/kvass/secrets")["items"]:
-                if s["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == "kvass-coordinator" and "data" in s:
-                    return base64.b64decode(s["data"]["token"]).decode()
-            return None
-        write(folder / "kubeconfig", json.dumps({
+    def kubeconfig_of(api, path):
+        """Of the service account that deploy/components/operator gives its rights to, which has no others."""
+        answer = api.create("/api/v1/namespaces/kvass/serviceaccounts/kvass-coordinator/token",
+                            {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}})
+        write(path, json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": {"server": os.environ["KUBE_URL"], "certificate-authority": os.environ["KUBE_CA"]}}],
-            "users": [{"name": "u", "user": {"token": wait_for("a token", 60, token)}}]}))
-        return folder / "kubeconfig"
+            "users": [{"name": "u", "user": {"token": answer["status"]["token"]}}]}))
+        return path
+
+    RIGHTS = [f"{verb} {resource}" for verb in ("list", "watch") for resource in (
+        "servicemonitors", "podmonitors", "probes", "scrapeconfigs", "services", "endpoints", "pods", "ingresses")] + [
+        "get secrets", "get configmaps", "create events"]
 
     def test_the_rights_of_the_component_suffice(cluster, exporter, tmp_path):
-        kubeconfig = account(cluster, tmp_path)
+        """And all of them are used."""
+        cluster.create("/api/v1/namespaces", {"metadata": {"name": "kvass"}})
+        cluster.create("/api/v1/namespaces/kvass/serviceaccounts", {"metadata": {"name": "kvass-coordinator"}})
+        rbac = os.path.join(plane.SOURCE, "deploy/components/operator/rbac.yaml")
+        subprocess.run(["kubectl", "apply", "-f", rbac], check=True, capture_output=True)
         put(cluster, "Probe", "poor", {"targets": {}})
-        kvass = start(tmp_path / "k", f"--kubeconfig={kubeconfig}")
+        put(cluster, "Probe", "ways", {"prober": {"url": "p:1"}, "targets": {"ingress": {"selector": {}}}})
+        cluster.create("/api/v1/namespaces/shop/configmaps", {"metadata": {"name": "ca"}, "data": {"ca.crt": open(os.environ["KUBE_CA"]).read()}})
+        put(cluster, "ScrapeConfig", "tls", {"scheme": "HTTPS", "tlsConfig": {"ca": {"configMap": {"name": "ca", "key": "ca.crt"}}},
+                                             "staticConfigs": [{"targets": ["f:1"]}]})
+        kvass = start(tmp_path / "k", f"--kubeconfig={kubeconfig_of(cluster, tmp_path / 'kubeconfig')}")
         before = exporter.good.get(exporter.password, 0)
         try:
             kvass.wait_ready()
-            wait_for("the jobs", 90, lambda: jobs(kvass.url) == FOUR)
+            wait_for("the jobs", 90, lambda: jobs(kvass.url) == sorted(FOUR + ["scrapeConfig/shop/tls"]))
             wait_for("every target", 90, lambda: len(found(kvass.url)["scrapeConfig/shop/services"]) == 3)
             wait_for("the Secret's scrapes", 90, lambda: exporter.good.get(exporter.password, 0) > before)
             wait_for("an Event", 60, lambda: events(cluster, "poor"))
-            assert "403" not in kvass.output()
+
+            def used():
+                seen = plane.audited("kvass-coordinator")
+                refused = {key for key, codes in seen.items() if 403 in codes}
+                assert not refused, refused
+                return sorted(f"{verb} {resource}" for verb, _, resource in seen) == sorted(RIGHTS)
+            wait_for("every right to be used", 60, used)
         finally:
             kvass.stop()
-            cluster.delete(path_of("Probe") + "/poor")
+            for kind, name in (("Probe", "poor"), ("Probe", "ways"), ("ScrapeConfig", "tls")):
+                cluster.delete(path_of(kind) + "/" + name)
 
-    def test_without_secrets(cluster, tmp_path):
-        """Withheld by RBAC, or by the option: who needs one is refused, the others are taken."""
-        subprocess.run(["kubectl", "delete", "clusterrolebinding", "kvass-operator-secrets"], check=True, capture_output=True)
-        os.makedirs(tmp_path / "a")
-        kubeconfig = tmp_path / "kubeconfig"
-        names = [s for s in cluster.get("/api/v1/namespaces/kvass/secrets")["items"] if "token" in s.get("data", {})
-                 and s["metadata"]["annotations"].get("kubernetes.io/service-account.name") == "kvass-coordinator"]
-        write(kubeconfig, json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {"server": os.environ["KUBE_URL"], "certificate-authority": os.environ["KUBE_CA"]}}],
-            "users": [{"name": "u", "user": {"token": base64.b64decode(names[0]["data"]["token"]).decode()}}]}))
-        for name, options, text in (("a", [], "may not be read"), ("b", ["--operator.secrets=false"], "switched off by operator.secrets")):
-            kvass = start(tmp_path / name, f"--kubeconfig={kubeconfig}", *options)
-            try:
-                kvass.wait_ready()
-                wait_for("the jobs", 90, lambda: jobs(kvass.url) == FOUR[:3])
-                assert objects(kvass, "refused") == {"servicemonitors": 1}
-                assert text in kvass.output()
-            finally:
-                kvass.stop()
+    @pytest.mark.parametrize("how", ["by RBAC", "by the option"])
+    def test_without_secrets(cluster, how, tmp_path):
+        """Who needs one is refused, the others are taken."""
+        subprocess.run(["kubectl", "delete", "--ignore-not-found", "clusterrolebinding", "kvass-operator-secrets"], check=True, capture_output=True)
+        kvass = start(tmp_path / "k", f"--kubeconfig={kubeconfig_of(cluster, tmp_path / 'kubeconfig')}",
+                      *(["--operator.secrets=false"] if how == "by the option" else []))
+        try:
+            kvass.wait_ready()
+            wait_for("the jobs", 90, lambda: jobs(kvass.url) == FOUR[:3])
+            wait_for("a refusal", 30, lambda: objects(kvass, "refused") == {"servicemonitors": 1})
+            assert ("may not be read" if how == "by RBAC" else "switched off by operator.secrets") in kvass.output()
+        finally:
+            kvass.stop()
 else:
     def test_on_the_control_plane():
-        plane.run(__file__)
+        plane.run(__file__, audit=True)
 
 
 @pytest.mark.parametrize("option,message", [
