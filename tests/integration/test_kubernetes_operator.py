@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import plane
 import pytest
+from coordinator_harness import Coordinator, Shard, write_shards
 from harness import Appliance, Process, free_ports, get_data, http, wait_for, write
 
 FOLDER = os.environ.get("KVASS_PROMETHEUS_DIR") or os.path.expanduser("~/.cache/kvass-prometheus")
@@ -369,6 +370,44 @@ if plane.is_inside():
             kvass.stop()
             relay.close()
             cluster.delete(path_of("ScrapeConfig") + "/meanwhile")
+
+    def test_a_coordinator_that_starts_again_forgets_nothing(cluster, world):
+        """Neither at once nor when the API server is away at its start: before the resources have come it changes nothing."""
+        relay = plane.Relay(("127.0.0.1", 16443))
+        with open(os.environ["KUBECONFIG"]) as f:
+            text = re.sub(r"https://127\.0\.0\.1:\d+", f"https://127.0.0.1:{relay.port}", f.read())
+        kubeconfig = os.path.join(world.directory, "kubeconfig")
+        write(kubeconfig, text)
+        write(os.path.join(world.directory, "prometheus.yml"), "global: {scrape_interval: 5s}\n")
+        shard = Shard(world, "s0")
+        shard.start_sidecar()
+        write_shards(world, [("s0", shard.url)])
+        options = [ALL, f"--kubeconfig={kubeconfig}", "--sd.init-timeout=1h", "--target.grace=0s"]
+        coordinator = Coordinator(world, *options).wait_ready()
+        shard.start_prometheus()
+
+        def whole():
+            return sorted(job for job, addresses in shard.holds().items() if addresses) == FOUR
+        wait_for("the shard to have all", 90, whole)
+        for name in ("again", "away"):
+            coordinator.stop()
+            if name == "away":
+                relay.cut()
+            coordinator = Coordinator(world, *options, name=name)
+            if name == "away":
+                wait_for("the coordinator to look", 60, lambda: "watch the Kubernetes API" in coordinator.output())
+                wait_for("some rounds", 60, lambda: coordinator.metric("kvass_balancer_round_duration_seconds_count") > 3)
+                assert coordinator.metric("kvass_balancer_acting") == 0 and whole()
+                relay.mend()
+
+            def acts():
+                assert whole(), shard.holds()
+                return coordinator.metric("kvass_balancer_acting") == 1
+            wait_for("the coordinator to act", 150, acts, 0.05)
+            rounds = coordinator.metric("kvass_balancer_round_duration_seconds_count")
+            wait_for("some rounds of it", 60, lambda: coordinator.metric("kvass_balancer_round_duration_seconds_count") > rounds + 3)
+            assert whole(), shard.holds()
+        relay.close()
 
     def test_selection(cluster, tmp_path):
         put(cluster, "ScrapeConfig", "chosen", {"staticConfigs": [{"targets": ["e:1"]}]}, namespace="other", labels={"team": "b"})
