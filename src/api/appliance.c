@@ -52,7 +52,7 @@ static bool is_discovered(void *data)
 {
     struct appliance *a = data;
     int64_t now_ms = timebase_monotonic_ms();
-    return (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, a->o->sd_init_timeout_ms, false)) &&
+    return (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, false)) &&
            discovery_is_initial_done(a->discovery, now_ms, a->o->sd_init_timeout_ms);
 }
 

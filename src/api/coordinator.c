@@ -120,8 +120,7 @@ static bool is_discovered(void *data)
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
     /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
-    return (c->monitors == NULL ||
-            operator_is_settled(c->monitors, now_ms, c->o->sd_init_timeout_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
+    return (c->monitors == NULL || operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
            discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms);
 }
 

@@ -138,6 +138,7 @@ int operator_source_open(const struct options *o, struct loop *loop, struct http
         .selector = o->operator_selector,
         .secrets = o->operator_secrets,
         .files = o->operator_files,
+        .init_timeout_ms = o->sd_init_timeout_ms,
         .on_change = hooks->on_change,
         .may_act = hooks->may_act,
         .data = hooks->data,

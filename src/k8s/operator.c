@@ -20,6 +20,7 @@
 #define MISSING_RETRY_MS 300000
 #define MISSING_AGAIN_MS 20000 /* the second look, when objects are held */
 #define TELL_MS          1000
+#define LOOK_MS          1000 /* while the first set is not complete */
 #define EVENTS_PER_TELL  4
 #define EVENT_AGAIN_MS   60000 /* for one object */
 
@@ -394,23 +395,25 @@ bool operator_is_ready(struct operator_watch *op)
     return op->was_ready;
 }
 
-bool operator_is_settled(struct operator_watch *op, int64_t now_ms, int64_t timeout_ms, bool needs_server)
+bool operator_is_settled(struct operator_watch *op, int64_t now_ms, bool needs_server)
 {
     int64_t since_ms = needs_server ? op->answered_ms : op->began_ms;
-    return op->was_taken || (since_ms != 0 && now_ms - since_ms > timeout_ms);
+    return op->was_taken || (since_ms != 0 && now_ms - since_ms > op->conf.init_timeout_ms);
 }
 
-/* Nothing is told of a set that is not complete yet, so that the first one is whole. */
+/* Nothing is told of a set that is not complete yet, so that the first one is whole, unless that takes too long. */
 static void on_timer(void *data)
 {
     struct operator_watch *op = data;
-    op->is_timer_set = false;
+    int64_t now_ms = timebase_monotonic_ms();
     translate(op);
-    if (!operator_is_ready(op)) {
+    op->is_timer_set = !operator_is_ready(op) && now_ms - op->began_ms <= op->conf.init_timeout_ms;
+    if (op->is_timer_set) {
+        loop_timer_start(op->timer, LOOK_MS, 0);
         return;
     }
     if (gather(op) != op->handed_out || !op->was_taken) {
-        op->last_change_ms = timebase_monotonic_ms();
+        op->last_change_ms = now_ms;
         op->conf.on_change(op->conf.data);
     } else {
         tell(op); /* an object was refused that had no jobs, or is waited for */

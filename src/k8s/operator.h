@@ -22,10 +22,11 @@ struct operator_conf {
     unsigned resources;   /* bits by enum operator_resource */
     const char *selector; /* of labels; "" = all */
     const char *const *namespaces;
-    size_t namespace_count; /* 0 = all */
-    bool secrets, files;    /* whether objects may name Secrets and ConfigMaps, files of this machine */
-    const char *kubeconfig; /* as operator_job_conf */
-    const char *instance;   /* who posts Events */
+    size_t namespace_count;  /* 0 = all */
+    bool secrets, files;     /* whether objects may name Secrets and ConfigMaps, files of this machine */
+    const char *kubeconfig;  /* as operator_job_conf */
+    const char *instance;    /* who posts Events */
+    int64_t init_timeout_ms; /* how long the first set is waited for, until what has come will do */
     /* The set of jobs is another one, or is complete for the first time: load the configuration. */
     void (*on_change)(void *data);
     bool (*may_act)(void *data); /* whether Events are ours to post; NULL = always */
@@ -41,9 +42,9 @@ void operator_free(struct operator_watch **op);
  */
 bool operator_is_ready(struct operator_watch *op);
 
-/* True when a ready set was taken, or that is hopeless: not ready within timeout_ms of the start,
- * or, with needs_server, of the server's first answer. */
-bool operator_is_settled(struct operator_watch *op, int64_t now_ms, int64_t timeout_ms, bool needs_server);
+/* True when a ready set was taken, or that is hopeless: it was not within init_timeout_ms of the start or, with
+ * needs_server, of the server's first answer. */
+bool operator_is_settled(struct operator_watch *op, int64_t now_ms, bool needs_server);
 
 /* The jobs, an extra an object; borrowed until the loop goes on. again: without those that were refused since the call
  * before. */

@@ -67,6 +67,10 @@ bool entry_take(struct entry *e, const struct k8s_object *o)
     if (view_is(uid, e->uid) && view_is(spec, e->spec)) {
         return false;
     }
+    if (!view_is(uid, e->uid)) { /* another object of that name: nobody told it anything */
+        replace(&e->posted, mem_strdup(""));
+        e->posted_ms = 0;
+    }
     replace(&e->uid, text_of(uid));
     replace(&e->spec, text_of(spec));
     e->is_dirty = true;

@@ -168,6 +168,34 @@ static void write_jobs(struct job *j)
     job_pop(j, old);
 }
 
+/* Characters that JSON takes as they are inside of a text, and YAML does not, or takes for the end of a line. */
+static void escape_for_yaml(struct view text, struct bytes *out)
+{
+    size_t clean = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const unsigned char *c = (const unsigned char *)text.base + i;
+        size_t left = text.len - i, len = 0;
+        unsigned code = 0;
+        if (*c == 0x7f) {
+            len = 1;
+            code = 0x7f;
+        } else if (*c == 0xc2 && left > 1 && c[1] < 0xa0) {
+            len = 2;
+            code = c[1];
+        } else if (*c >= 0xe2 && *c <= 0xef && left > 2) {
+            code = (*c & 0xfu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
+            len = code == 0x2028 || code == 0x2029 || code == 0xfeff || code >= 0xfffe ? 3 : 0;
+        }
+        if (len != 0) {
+            bytes_append(out, text.base + clean, i - clean);
+            bytes_printf(out, "\\u%04x", code);
+            i += len - 1;
+            clean = i + 1;
+        }
+    }
+    bytes_append(out, text.base + clean, text.len - clean);
+}
+
 int operator_job_write(const struct operator_object *o, const struct operator_job_conf *conf, struct bytes *out,
                        char warning[OPERATOR_WARNING_MAX], struct errctx *err)
 {
@@ -191,7 +219,7 @@ int operator_job_write(const struct operator_object *o, const struct operator_jo
         j.rc = bytes_check(&text, j.err);
     }
     if (j.rc == 0) {
-        bytes_append_view(out, bytes_view(&text));
+        escape_for_yaml(bytes_view(&text), out);
         j.rc = bytes_check(out, j.err);
     }
     bytes_done(&text);

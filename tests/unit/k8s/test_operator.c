@@ -282,6 +282,27 @@ static void test_kubeconfig(void **state)
     conf.kubeconfig = "";
 }
 
+/* What YAML would take for something else arrives as it was. */
+static void test_characters(void **state)
+{
+    (void)state;
+    static const char WANTED[] = "a\x7f\xc2\x85 b\xe2\x80\xa8\xe2\x80\xa9\xef\xbb\xbf\\ \"'\t\xc3\xa9${1}%: #";
+    char warning[OPERATOR_WARNING_MAX];
+    struct bytes text;
+    struct errctx err = ERRCTX_INIT;
+    struct promconf *c = NULL;
+    json_t *spec = json_pack("{s:[{s:[s],s:{s:s}}]}", "staticConfigs", "targets", "a:1", "labels", "l", WANTED);
+    char *source = json_dumps(spec, 0);
+    assert_int_equal(write_spec("ScrapeConfig", source, &text, warning, &err), 0);
+    assert_int_equal(promconf_parse("/x.yml", bytes_view(&text), NULL, &c, &err), 0);
+    const struct yaml_node *labels = yaml_get(c->jobs[0].sd[0].node->items[0], "labels");
+    assert_string_equal(yaml_get(labels, "l")->value.base, WANTED);
+    promconf_unref(c);
+    bytes_done(&text);
+    free(source);
+    json_decref(spec);
+}
+
 /* One object cannot make more than its share. */
 static void test_bounds(void **state)
 {
@@ -311,8 +332,9 @@ static void test_bounds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),   cmocka_unit_test(test_refuses),    cmocka_unit_test(test_switches),
-        cmocka_unit_test(test_warnings), cmocka_unit_test(test_kubeconfig), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_golden),     cmocka_unit_test(test_refuses),    cmocka_unit_test(test_switches),
+        cmocka_unit_test(test_warnings),   cmocka_unit_test(test_kubeconfig), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
