@@ -7,7 +7,7 @@
 #define KVASS_K8S_OPERATOR_JOB_H
 
 #include "base/bytes.h"
-#include "relabel/prometheus_version.h"
+#include "base/prometheus_version.h"
 
 #include <jansson.h>
 
