@@ -9,7 +9,8 @@
 
 #include <jansson.h>
 
-#define REMOTE_MAGIC 0x72656d6fu
+#define REMOTE_MAGIC           0x72656d6fu
+#define REMOTE_CONFIG_AGAIN_MS 30000
 
 /* One target that is wished to be there, or is there. Entries of one hash and several jobs are chained: the wire knows
  * hashes only. */

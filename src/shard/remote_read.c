@@ -18,6 +18,11 @@ static void learn_config(struct remote_shard *s)
         memcpy(s->config_known, i->config_hash, sizeof(s->config_known));
         s->config_learn = false;
     }
+    if (s->config_learn && !s->config.is_due) { /* not applied yet, or lost before we saw it: then again, in a while */
+        remote_push_want(&s->config);
+        s->config.backoff_ms = REMOTE_CONFIG_AGAIN_MS;
+        s->config.next_ms = remote_now_ms(s) + REMOTE_CONFIG_AGAIN_MS;
+    }
     bool in_sync = remote_config_in_sync(s);
     if (!in_sync && !s->config.is_due && !s->config_learn) {
         remote_push_want(&s->config); /* it lost ours, or somebody else's came */
