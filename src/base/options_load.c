@@ -2,68 +2,28 @@
  * then the file is read, since it may name the role; only then are values applied, in the order default, file, section,
  * flag. Values of sections that belong to other roles are checked too, so that a shared file is refused as a whole. */
 #include "base/duration.h"
+#include "base/nearest.h"
 #include "base/options.h"
 #include "base/options_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Edits (insert, delete, replace, swap of neighbours) between two names of at most NAME_MAX bytes. */
-#define NAME_MAX_BYTES 64
-static unsigned edit_distance(struct view a, struct view b)
-{
-    unsigned rows[3][NAME_MAX_BYTES + 1];
-    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
-    for (unsigned j = 0; j <= b.len; j++) {
-        last[j] = before[j] = j;
-    }
-    for (unsigned i = 1; i <= a.len; i++) {
-        now[0] = i;
-        for (unsigned j = 1; j <= b.len; j++) {
-            unsigned best = last[j - 1] + (a.base[i - 1] != b.base[j - 1]);
-            best = last[j] + 1 < best ? last[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a.base[i - 1] == b.base[j - 2] && a.base[i - 2] == b.base[j - 1] &&
-                before[j - 2] + 1 < best) {
-                best = before[j - 2] + 1;
-            }
-            now[j] = best;
-        }
-        unsigned *spare = before;
-        before = last;
-        last = now;
-        now = spare;
-    }
-    return last[b.len];
-}
-
-static void consider(struct view name, const char *candidate, unsigned *best_distance, const char **best)
-{
-    unsigned distance = edit_distance(name, view_of(candidate));
-    if (distance < *best_distance) {
-        *best_distance = distance;
-        *best = candidate;
-    }
-}
-
 const char *option_nearest(struct view name, unsigned roles)
 {
-    const char *best = NULL;
-    if (name.len == 0 || name.len > NAME_MAX_BYTES) {
-        return NULL;
-    }
-    unsigned distance = (unsigned)(name.len / 3) + 2; /* farther ones are no help */
+    struct nearest n;
+    nearest_begin(&n, name);
     for (int id = 0; id < OPTION_COUNT; id++) {
         if (roles == 0 || (option_row((enum option_id)id)->roles & roles) != 0) {
-            consider(name, option_row((enum option_id)id)->name, &distance, &best);
+            nearest_consider(&n, option_row((enum option_id)id)->name);
         }
     }
     for (size_t i = 0; i < OPTION_ALIAS_COUNT; i++) {
         if (roles == 0 || (OPTION_ALIASES[i].roles & roles) != 0) {
-            consider(name, OPTION_ALIASES[i].name, &distance, &best);
+            nearest_consider(&n, OPTION_ALIASES[i].name);
         }
     }
-    return best != NULL || roles == 0 ? best : option_nearest(name, 0);
+    return n.best != NULL || roles == 0 ? n.best : option_nearest(name, 0);
 }
 
 void option_roles_text(unsigned roles, struct bytes *out)
@@ -147,14 +107,13 @@ static int apply(struct options *o, const struct option_setting *s, struct errct
 
 static int apply_file(struct options *o, const struct option_settings *file, unsigned section, struct errctx *err)
 {
-    vec_foreach (s, &file->list) {
+    vec_foreach(s, &file->list) {
         if (s->section != section || (s->roles & (unsigned)o->role) == 0) {
             continue;
         }
         int rc = apply(o, s, err);
         if (rc != 0) {
-            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column,
-                                 VIEW_FMT(s->name));
+            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column, VIEW_FMT(s->name));
         }
     }
     return 0;
@@ -162,13 +121,13 @@ static int apply_file(struct options *o, const struct option_settings *file, uns
 
 static int apply_flags(struct options *o, const struct option_settings *flags, struct errctx *err)
 {
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if ((s->roles & (unsigned)o->role) == 0) {
             struct bytes roles;
             bytes_init(&roles, 64);
             option_roles_text(s->roles, &roles);
-            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s",
-                                VIEW_FMT(s->name), role_name(o->role), bytes_view(&roles).base);
+            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s", VIEW_FMT(s->name),
+                                role_name(o->role), bytes_view(&roles).base);
             bytes_done(&roles);
             return rc;
         }
@@ -190,8 +149,7 @@ static void derive(struct options *o)
     }
     const char *address = o->web_proxy_addr;
     bool any = host == 0 || strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
-    o->inject_proxy =
-        arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
+    o->inject_proxy = arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
 }
 
 /* What the file says to other roles must be good as well. */
@@ -230,7 +188,7 @@ static int load(enum role role, const struct option_settings *flags, struct aren
 {
     const char *path = OPTIONS_FILE_DEFAULT;
     bool required = false, found;
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if (s->id == OPTION_ID_kvass_config) {
             path = s->text;
             required = true;
@@ -241,8 +199,10 @@ static int load(enum role role, const struct option_settings *flags, struct aren
         return rc;
     }
     if (role == ROLE_FROM_FILE && file->role == ROLE_FROM_FILE) {
-        return errctx_set(err, ERR_INVALID, found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
-                                                  : "%s does not exist, so no role is known", path);
+        return errctx_set(err, ERR_INVALID,
+                          found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
+                                : "%s does not exist, so no role is known",
+                          path);
     }
     struct options o;
     options_default(role != ROLE_FROM_FILE ? role : file->role, &o);
