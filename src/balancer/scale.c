@@ -30,9 +30,11 @@ static struct fit_leaf bin_leaf(const struct bin *b)
     return leaf;
 }
 
+/* One without targets that does not answer yet (a pod that is being scheduled, pulls its image, waits for its volume)
+ * is on its way until the grace is over: it never is a reason for yet another one. */
 static struct bin bin_of_group(const struct round_group *g)
 {
-    struct bin b = {.is_open = g->answers && !g->lost, .is_empty = g->own == 0};
+    struct bin b = {.is_open = (g->answers || g->own == 0) && !g->lost, .is_empty = g->own == 0};
     for (int d = 0; d < DIM_COUNT; d++) {
         b.limit[d] = g->limit[d];
         b.low[d] = g->low[d];
