@@ -76,6 +76,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .data = c,
     };
     if (c->make_own != NULL && ps->id == c->own_id) {
+        c->own_api_url = ps->api_url;
         return c->make_own(c->own_data, ps);
     }
     if (ps->api_url == NULL) {
@@ -279,6 +280,7 @@ static int start_api(struct coordinator *c, struct errctx *err)
         .view = take_view,
         .reload = coordinator_reload,
         .set_stop_reason = coordinator_set_stop_reason,
+        .count_families = coordinator_count_families,
         .data = c,
     };
     return api_server_new(daemon_take_fd(&c->d.api_fd), daemon_option(c->o->web_config_file),
@@ -377,6 +379,7 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     loop_timer_free(&c->version_timer);
+    coordinator_samples_done(c);
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);

@@ -32,6 +32,30 @@ static const struct {
     {ROLE_SIDECAR, 0, sidecar_run},
 };
 
+/* An appliance starts its shards itself; shards that others run are a coordinator's, which is the same balancer. */
+static void refuse_pair(const struct options *o)
+{
+    static const char *const TYPES[] = {[SHARD_TYPE_PROCESS] = "process",
+                                        [SHARD_TYPE_K8S] = "k8s",
+                                        [SHARD_TYPE_STATIC] = "static",
+                                        [SHARD_TYPE_SYSTEMD] = "systemd",
+                                        [SHARD_TYPE_HTTP] = "http"};
+    const char *type = TYPES[o->shard_type];
+    if (o->role == ROLE_APPLIANCE) {
+        fprintf(stderr,
+                "kvass appliance: --shard.type=%s: an appliance starts its shards itself (process, systemd) or runs in "
+                "their pods (k8s). Shards elsewhere are driven by the same balancer as 'kvass coordinator "
+                "--shard.type=%s', with 'kvass sidecar' beside each Prometheus; the other options stay as they are\n",
+                type, type);
+    } else {
+        fprintf(
+            stderr,
+            "kvass coordinator: --shard.type=%s: a coordinator drives shards that run elsewhere (k8s, static, http). "
+            "'kvass appliance --shard.type=%s' starts them on this host\n",
+            type, type);
+    }
+}
+
 static int run(const struct options *o)
 {
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
@@ -42,9 +66,7 @@ static int run(const struct options *o)
             return ROLES[i].run(o);
         }
     }
-    fprintf(stderr,
-            "kvass: this version runs the role appliance with --shard.type=process, systemd or k8s, and the role "
-            "coordinator with --shard.type=k8s, static or http\n");
+    refuse_pair(o);
     return EXIT_USAGE;
 }
 
