@@ -73,6 +73,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .on_change = on_change,
         .on_conflict = on_conflict,
         .on_stopped = on_stopped,
+        .on_word = coordinator_on_word,
         .data = c,
     };
     if (c->make_own != NULL && ps->id == c->own_id) {
@@ -84,6 +85,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     }
     struct shard *s = remote_shard_new(&env, ps->id, ps->replica, ps->group, ps->api_url);
     remote_shard_set_stop_reason(s, c->stop_reason);
+    coordinator_tell_word(c, s);
     return s;
 }
 
@@ -91,6 +93,7 @@ static void on_shard_gone(void *data, const char *id)
 {
     struct coordinator *c = data;
     log_info(&LOG, "shard removed", "shard", id);
+    coordinator_forget_word(c, id);
     coordinator_drop_view(c);
     coordinator_version_soon(c);
 }
@@ -223,6 +226,7 @@ void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), v
     c->ended_data = data;
     c->d.ending = true;
     log_info(&LOG, "end", "shards", "go on as they are");
+    coordinator_save_words(c);
     api_server_free(&c->api, API_GRACE_MS);
     c->lock->ops->release(c->lock, on_lock_released, c);
 }
@@ -403,6 +407,7 @@ void coordinator_stop(struct coordinator *c)
     free(c->last_reload_error);
     free(c->last_reload_diff);
     free(c->epoch_path);
+    vec_done(&c->words);
     daemon_done(&c->d);
 }
 

@@ -11,6 +11,11 @@
 #include "shard/provider.h"
 #include "shard/remote.h"
 
+struct config_word {
+    const char *shard_id; /* interned */
+    char config_hash[65], word[65];
+};
+
 struct coordinator {
     struct daemon d;
     const struct options *o;
@@ -37,6 +42,8 @@ struct coordinator {
     bool version_settled;                 /* nothing needs to be waited for */
     int64_t started_ms;                   /* monotonic */
     struct loop_timer *version_timer;
+    bool words_changed;
+    VEC(struct config_word) words;    /* of shards that count no generations */
     struct samples_demand samples;    /* figures by family, */
     struct family_count *samples_raw; /* as the shards tell them; NULL = never asked */
     struct sample_call *sample_calls;
@@ -71,10 +78,14 @@ int coordinator_choose_provider(struct coordinator *c, struct errctx *err) MUST_
 int coordinator_reload(void *data, struct errctx *err); /* all or nothing */
 void coordinator_watch_config(void *data);
 
-/* coordinator_state.c: epoch and version, where there is a store */
+/* coordinator_state.c: epoch, version, words for configurations, where there is a store */
 int coordinator_load_state(struct coordinator *c, struct errctx *err) MUST_CHECK;
 void coordinator_save_state(struct coordinator *c);
 void coordinator_save_epoch(void *data, uint64_t epoch);
+void coordinator_on_word(void *data, struct shard *s, const char *config_hash, const char *word);
+void coordinator_save_words(struct coordinator *c); /* now and then: they come in bursts */
+void coordinator_tell_word(struct coordinator *c, struct shard *s);
+void coordinator_forget_word(struct coordinator *c, const char *id); /* interned */
 
 /* coordinator_samples.c */
 void coordinator_count_families(void *data, struct view job_substring, struct family_count **ret_count,
