@@ -3,6 +3,7 @@
  * Facts arrive through callbacks, decisions are the round's. */
 #include "api/coordinator_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/metrics.h"
 #include "base/notify.h"
 #include "base/timebase.h"
@@ -125,7 +126,9 @@ static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
-    return discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
+    /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
+    return (c->monitors == NULL || operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
+           discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
            coordinator_version_is_settled(c, now_ms);
 }
 
@@ -133,10 +136,29 @@ static void awaits(void *data, char *ret, size_t size)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
-    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) == 0 &&
-        !coordinator_version_is_settled(c, now_ms)) {
+    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) > 0) {
+        return;
+    }
+    if (c->monitors != NULL && !operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) {
+        snprintf(ret, size, "the operator resources have not been listed");
+    } else if (!coordinator_version_is_settled(c, now_ms)) {
         snprintf(ret, size, "no shard has told the version of its Prometheus");
     }
+}
+
+static void on_operator_change(void *data)
+{
+    struct coordinator *c = data;
+    struct errctx err = ERRCTX_INIT;
+    if (!c->d.ending) {
+        (void)!coordinator_reload(c, &err); /* it logs */
+    }
+}
+
+static bool may_post(void *data)
+{
+    struct coordinator *c = data;
+    return c->lock->ops->is_held(c->lock);
 }
 
 static void on_provider_change(void *data)
@@ -343,6 +365,9 @@ static int prepare(struct coordinator *c, struct errctx *err)
         rc = listener_open(c->o->web_address, "api", &c->d.api_fd, &inherited, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
     }
+    if (rc == 0 && !c->d.is_guest) {
+        daemon_tell_unused_ports(&c->d);
+    }
     if (rc == 0 && c->o->shard_http_config_file[0] != '\0') {
         rc = http_config_load(c->o->shard_http_config_file, &c->profile, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "shard.http-config-file") : 0;
@@ -369,7 +394,9 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = coordinator_reload(c, err);
+        rc = operator_source_open(c->o, c->d.loop, c->d.http, &(struct operator_hooks){on_operator_change, may_post, c},
+                                  &c->monitors, err);
+        rc = rc != 0 ? rc : coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);
     if (rc == 0) {
@@ -383,7 +410,11 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     loop_timer_free(&c->version_timer);
+<<<<<<< HEAD
     coordinator_samples_done(c);
+=======
+    operator_free(&c->monitors);
+>>>>>>> main
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);

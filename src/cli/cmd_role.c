@@ -2,6 +2,7 @@
 #include "api/appliance.h"
 #include "api/coordinator.h"
 #include "api/pod.h"
+#include "api/preflight.h"
 #include "api/sidecar.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -21,6 +22,7 @@ static void print_help(enum role role)
     bytes_done(&text);
 }
 
+<<<<<<< HEAD
 static const struct {
     enum role role;
     unsigned shard_types; /* a bit for each it can run; 0: it has none */
@@ -56,18 +58,31 @@ static void refuse_pair(const struct options *o)
     }
 }
 
+=======
+>>>>>>> main
 static int run(const struct options *o)
 {
+    struct errctx err = ERRCTX_INIT;
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
               getenv("JOURNAL_STREAM") != NULL);
-    for (size_t i = 0; i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
-        unsigned types = ROLES[i].shard_types;
-        if (ROLES[i].role == o->role && (types == 0 || (types & 1u << o->shard_type) != 0)) {
-            return ROLES[i].run(o);
-        }
+    if (preflight_check(o, &err) != 0) {
+        log_error(NULL, "start", "role", role_name(o->role), "err", err.msg, "action", "exit");
+        return 1;
     }
+<<<<<<< HEAD
     refuse_pair(o);
     return EXIT_USAGE;
+=======
+    switch (o->role) {
+    case ROLE_APPLIANCE:
+        return o->shard_type == SHARD_TYPE_K8S ? pod_run(o) : appliance_run(o);
+    case ROLE_COORDINATOR:
+        return coordinator_run(o);
+    case ROLE_SIDECAR:
+        break;
+    }
+    return sidecar_run(o);
+>>>>>>> main
 }
 
 int cmd_role(int argc, char **argv)
