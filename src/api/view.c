@@ -229,6 +229,8 @@ struct api_view *api_view_build(const struct view_source *src)
     v->wanted_reason = text(v->arena, reason);
     v->rounds = reconcile_rounds(src->reconcile);
     v->stop_reason = text(v->arena, src->stop_reason);
+    v->version_mixture = text(v->arena, src->version_mixture);
+    v->rules = text(v->arena, src->rules);
     v->last_reload_error = text(v->arena, src->last_reload_error);
     v->last_reload_diff = text(v->arena, src->last_reload_diff);
     memcpy(v->ledger, reconcile_ledger(src->reconcile), sizeof(v->ledger));

@@ -3,6 +3,7 @@
  * (api/preflight.h). */
 #include "base/options.h"
 #include "base/options_table.h"
+#include "base/prometheus_version.h"
 
 #include <string.h>
 
@@ -23,19 +24,8 @@ static const char *place(const struct options *o, enum option_id id)
 
 static bool is_version(const char *text)
 {
-    if (strcmp(text, "auto") == 0 || strcmp(text, "2.x") == 0 || strcmp(text, "3.x") == 0) {
-        return true;
-    }
-    int parts = 0;
-    for (bool more = text[0] == '2' || text[0] == '3'; more; parts++) {
-        size_t digits = strspn(text, "0123456789");
-        if (digits == 0 || digits > 6) {
-            return false;
-        }
-        more = text[digits] == '.';
-        text += digits + more;
-    }
-    return *text == '\0' && (parts == 2 || parts == 3);
+    enum prometheus_major any;
+    return strcmp(text, "auto") == 0 || prometheus_version_parse(text, &any, NULL) == 0;
 }
 
 static const struct {

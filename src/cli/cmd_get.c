@@ -71,6 +71,9 @@ static void print_shards(const json_t *data, bool colour)
     if (any_estimated) {
         printf("~ holds targets that have not been measured yet, taken for the median of their job\n");
     }
+    if (*text_of(data, "mixedVersions") != '\0') {
+        printf("versions differ: %s\n", text_of(data, "mixedVersions"));
+    }
 }
 
 static void print_targets(const json_t *data, bool colour)

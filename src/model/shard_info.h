@@ -2,6 +2,8 @@
 #ifndef KVASS_MODEL_SHARD_INFO_H
 #define KVASS_MODEL_SHARD_INFO_H
 
+#include "base/prometheus_version.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +27,9 @@ struct shard_info {
     uint64_t config_generation; /* configuration it runs */
     bool has_generation;        /* read from a shard that counts them; a Go sidecar does not */
     char config_hash[65];
-    char error[256]; /* last failure, "" when none */
+    char prometheus_version[PROMETHEUS_VERSION_MAX]; /* as its Prometheus says it; "" = not told */
+    bool version_answered; /* it was asked and answered, an agent without a version included */
+    char error[256];       /* last failure, "" when none */
 };
 
 #endif

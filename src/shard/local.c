@@ -410,6 +410,13 @@ int local_shard_prepare(struct shard *shard, struct errctx *err)
     return s->write_error[0] == '\0' ? 0 : errctx_set(err, ERR_IO, "%s", s->write_error);
 }
 
+void local_shard_set_version(struct shard *shard, const char *version)
+{
+    struct local_shard *s = of(shard);
+    snprintf(s->info.prometheus_version, sizeof(s->info.prometheus_version), "%s", version);
+    s->info.version_answered = true;
+}
+
 void local_shard_set_url(struct shard *shard, const char *prometheus_url)
 {
     struct local_shard *s = of(shard);

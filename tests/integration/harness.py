@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
 
@@ -60,7 +61,7 @@ def wait_for(what, seconds, condition, pause=0.2):
             if value:
                 return value
             last = value
-        except (OSError, KeyError, IndexError, ValueError) as e:
+        except (OSError, HTTPException, KeyError, IndexError, ValueError) as e:
             last = e
         time.sleep(pause)
     raise TimeoutError(f"waited {seconds} s in vain for {what} (last: {last!r})")

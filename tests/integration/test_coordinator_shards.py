@@ -205,6 +205,7 @@ def test_what_a_shard_forgot_is_pushed_again(world, sidecars):
     addresses = arrange(world, 4, shards)
     c = Coordinator(world).wait_ready()
     wait_for("all up", 60, lambda: c.all_up(4))
+    wait_for("what it holds to be known", 60, lambda: c.shards()["s-0"]["generation"] == shards[0].generation > 0)
     shards[0].targets, shards[0].generation, shards[0].config_hash = {}, 0, ""
     wait_for("its targets again", 60, lambda: all_of(shards) == addresses)
     wait_for("its configuration again", 60, lambda: len([p for p in shards[0].pushes if p[0] == "config"]) == 2)
