@@ -161,13 +161,14 @@ step_build() {
     cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.0-2_"$arch".deb "$work/debs/"
 }
 step_lintian() {
-    say "lintian" # spelling-error-in-binary reads machine code as words
-    inside "$b" sh -c 'cd /build/one && lintian --allow-root --info --display-info --display-experimental --pedantic --show-overrides --suppress-tags spelling-error-in-binary *.changes' \
+    say "lintian"
+    inside "$b" sh -c 'cd /build/one && lintian --allow-root --info --display-info --display-experimental --pedantic --show-overrides *.changes' \
         >"$work/lintian.log" 2>&1 || {
         cat "$work/lintian.log"
         fail "lintian"
     }
     grep -E '^[EWIPX]:' "$work/lintian.log" && fail "lintian has something to say"
+    grep -E '^O: kvass: spelling-error-in-binary [A-Z]?[a-z]+ ' "$work/lintian.log" && fail "that is a word, and no machine code"
     ok "lintian is clean at pedantic; overridden: $(grep -c '^O:' "$work/lintian.log" || true)"
     grep '^O:' "$work/lintian.log" || true
 }
@@ -215,12 +216,13 @@ step_autopkgtest() {
     cp "$work"/debs/*.dsc "$work"/debs/*.tar.xz "$work/debs/kvass_1.0.0-1_$arch.deb" "$r/root/debs/"
     inside "$r" dpkg -i /root/kvass_1.0.0-1_"$arch".deb >/dev/null 2>&1
     local status=0
-    inside "$r" autopkgtest --no-built-binaries --apt-upgrade /root/debs/kvass_1.0.0-1.dsc --test-name=main-job -- null >"$work/autopkgtest.log" 2>&1 || status=$?
-    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && [ "$status" = 0 ] || {
+    inside "$r" autopkgtest --no-built-binaries --apt-upgrade /root/debs/kvass_1.0.0-1.dsc -- null >"$work/autopkgtest.log" 2>&1 || status=$?
+    # units needs a machine that boots; the null runner has none and says so (status 2). The step booted runs it.
+    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && grep -qE '^units +SKIP .*isolation' "$work/autopkgtest.log" && [ "$status" = 2 ] || {
         tail -n 40 "$work/autopkgtest.log"
         fail "autopkgtest: status $status"
     }
-    ok "autopkgtest: main-job passes"
+    ok "autopkgtest: main-job passes; units is left to a machine that boots"
 }
 step_demo() {
     say "the demo with the installed program"
