@@ -234,6 +234,9 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
         } else if (!v->discovered) {
             say(&w, "Nothing is done at present: the first discovery of every job is not done yet.");
         }
+        if (v->version_mixture[0] != '\0') {
+            say(&w, "The shards run different versions of Prometheus: %s.", v->version_mixture);
+        }
     } else if (found > TARGETS_MAX) {
         say(&w, "%zu targets match, %d are shown; a job with a URL or a hash names one.", found, TARGETS_MAX);
     }

@@ -331,6 +331,7 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
     json_kv_str(w, "health", shard_health_name(s->health));
     json_kv_str(w, "error", s->error);
     json_kv_str(w, "prometheusUrl", s->prometheus_url);
+    json_kv_str(w, "prometheusVersion", s->info.prometheus_version);
     json_kv_u64(w, "headSeries", s->info.head_series);
     json_kv_u64(w, "processSeries", s->info.process_series);
     json_kv_u64(w, "loadSeries", s->load_series);
@@ -362,6 +363,8 @@ void answer_shards(const struct api_view *v, struct bytes *out)
     json_kv_str(&w, "role", ROLES[v->role]);
     json_kv_str(&w, "blocked", v->blocked);
     json_kv_u64(&w, "epoch", v->epoch);
+    json_kv_str(&w, "rules", v->rules);
+    json_kv_str(&w, "mixedVersions", v->version_mixture);
     json_key(&w, "shards");
     json_array_begin(&w);
     for (size_t i = 0; i < v->shard_count; i++) {

@@ -37,6 +37,9 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    if (a->version[0] != '\0') {
+        local_shard_set_version(s, a->version);
+    }
     appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
@@ -52,6 +55,12 @@ static bool is_discovered(void *data)
 {
     struct appliance *a = data;
     return discovery_is_initial_done(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms);
+}
+
+static void awaits(void *data, char *ret, size_t size)
+{
+    struct appliance *a = data;
+    (void)discovery_awaits(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms, ret, size);
 }
 
 static void on_provider_change(void *data)
@@ -86,6 +95,8 @@ static struct api_view *take_view(void *data)
             .conf = a->conf,
             .limits = limits,
             .discovered = is_discovered(a),
+            .version_mixture = "",
+            .rules = prometheus_major_name(a->major),
             .stop_reason = a->stop_reason,
             .last_reload_error = a->last_reload_error,
             .last_reload_diff = a->last_reload_diff,
@@ -188,6 +199,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .on_shard_gone = on_shard_gone,
         .probe = appliance_probe,
         .is_discovered = is_discovered,
+        .awaits = awaits,
         .save = appliance_save,
         .data = a,
     };
@@ -207,6 +219,7 @@ static int choose_version(struct appliance *a, struct errctx *err)
             return errctx_prefix(err, rc, "shard.prometheus-binary");
         }
         log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
+        snprintf(a->version, sizeof(a->version), "%.31s", version);
     }
     return prometheus_version_parse(version, &a->major, err);
 }

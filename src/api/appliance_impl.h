@@ -30,7 +30,8 @@ struct appliance {
     struct state *restored;       /* shards that have not been made yet find theirs in it; NULL = nothing was saved */
     const char **prometheus_args; /* NULL-ended */
     struct stat config_stat;
-    enum prometheus_major major; /* whose rules to follow */
+    enum prometheus_major major;          /* whose rules to follow */
+    char version[PROMETHEUS_VERSION_MAX]; /* of the binary, as it says; "" = the option says whose rules count */
 };
 
 /* What the API shows has changed: the next call gets a fresh view. */

@@ -38,6 +38,7 @@ static void on_change(void *data, struct shard *s)
     log_info(&LOG, "shard", "shard", s->id, "health", shard_health_name(info->health), "err",
              info->error[0] != '\0' ? info->error : NULL);
     coordinator_drop_view(c);
+    coordinator_version_soon(c);
     reconcile_kick(c->reconcile);
 }
 
@@ -66,6 +67,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .profile = c->profile,
         .lanes = c->lanes,
         .poll_ms = c->o->coordinator_interval_ms,
+        .ask_version = strcmp(c->o->prometheus_version, "auto") == 0,
         .find = find_targets,
         .on_status = on_status,
         .on_change = on_change,
@@ -89,6 +91,7 @@ static void on_shard_gone(void *data, const char *id)
     struct coordinator *c = data;
     log_info(&LOG, "shard removed", "shard", id);
     coordinator_drop_view(c);
+    coordinator_version_soon(c);
 }
 
 void coordinator_set_stop_reason(void *data, const char *reason)
@@ -117,7 +120,19 @@ void coordinator_set_stop_reason(void *data, const char *reason)
 static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
-    return discovery_is_initial_done(c->discovery, timebase_monotonic_ms(), c->o->sd_init_timeout_ms);
+    int64_t now_ms = timebase_monotonic_ms();
+    return discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
+           coordinator_version_is_settled(c, now_ms);
+}
+
+static void awaits(void *data, char *ret, size_t size)
+{
+    struct coordinator *c = data;
+    int64_t now_ms = timebase_monotonic_ms();
+    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) == 0 &&
+        !coordinator_version_is_settled(c, now_ms)) {
+        snprintf(ret, size, "no shard has told the version of its Prometheus");
+    }
 }
 
 static void on_provider_change(void *data)
@@ -173,6 +188,8 @@ static struct api_view *take_view(void *data)
             .conf = c->conf,
             .limits = limits,
             .discovered = is_discovered(c),
+            .version_mixture = c->version_mixture,
+            .rules = prometheus_major_name(c->conf != NULL ? c->conf->major : c->major),
             .stop_reason = c->stop_reason,
             .last_reload_error = c->last_reload_error,
             .last_reload_diff = c->last_reload_diff,
@@ -302,6 +319,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
         .on_shard_gone = on_shard_gone,
         .probe = probe,
         .is_discovered = is_discovered,
+        .awaits = awaits,
         .save = no_save,
         .lock = c->lock,
         .on_epoch = coordinator_save_epoch,
@@ -311,20 +329,17 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
     return 0;
 }
 
-/* `auto` means the oldest that is supported: what it takes, every shard takes. */
-static void choose_version(struct coordinator *c)
-{
-    c->major = prometheus_version_or(c->o->prometheus_version, PROMETHEUS_2);
-}
-
 static int prepare(struct coordinator *c, struct errctx *err)
 {
     bool inherited;
     int rc = c->o->store_path[0] != '\0' ? daemon_prepare_store(&c->d, "coordinator.lock", err) : 0;
-    rc = rc != 0 ? rc : coordinator_load_epoch(c, err);
+    rc = rc != 0 ? rc : coordinator_load_state(c, err);
     if (rc == 0) {
         rc = listener_open(c->o->web_address, "api", &c->d.api_fd, &inherited, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
+    }
+    if (rc == 0 && !c->d.is_guest) {
+        daemon_tell_unused_ports(&c->d);
     }
     if (rc == 0 && c->o->shard_http_config_file[0] != '\0') {
         rc = http_config_load(c->o->shard_http_config_file, &c->profile, err);
@@ -336,9 +351,9 @@ static int prepare(struct coordinator *c, struct errctx *err)
 int coordinator_start(struct coordinator *c, struct errctx *err)
 {
     const struct discovery_events events = {on_job, c};
-    choose_version(c);
     int rc = prepare(c, err);
     if (rc == 0) {
+        coordinator_version_begin(c);
         c->d.http = c->d.is_guest ? c->d.http : http_client_new(c->d.loop);
         c->lanes = remote_lanes_new(SHARD_CALLS);
         rc = start_balancer(c, err);
@@ -365,6 +380,7 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
 void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
+    loop_timer_free(&c->version_timer);
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);

@@ -40,17 +40,28 @@ static int take_configuration(struct coordinator *c, struct promconf *fresh, str
     return 0;
 }
 
-static int load(struct coordinator *c, struct errctx *err)
+static int load_as(struct coordinator *c, enum prometheus_major major, struct promconf **ret, struct errctx *err)
 {
     const struct promconf_options opts = {
-        .major = c->major,
+        .major = major,
         .kubernetes_url = c->o->inject_kubernetes_url,
         .kubernetes_proxy = c->o->inject_kubernetes_proxy,
         .kubernetes_sa_path = c->o->inject_kubernetes_sa_path,
     };
+    return promconf_load(c->o->config_file, &opts, ret, err);
+}
+
+static int load(struct coordinator *c, struct errctx *err)
+{
     struct promconf *fresh = NULL;
+    struct errctx newer = ERRCTX_INIT;
     (void)daemon_file_changed(c->o->config_file, &c->config_stat);
-    int rc = promconf_load(c->o->config_file, &opts, &fresh, err);
+    int rc = load_as(c, c->major, &fresh, err);
+    if (rc != 0 && c->conf == NULL && !c->version_settled && load_as(c, PROMETHEUS_3_8, &fresh, &newer) == 0) {
+        c->major = PROMETHEUS_3_8; /* nobody has said yet whose rules count: what a newer one takes is no error */
+        errctx_clear(err);
+        rc = 0;
+    }
     if (rc == 0 && (c->conf == NULL || c->conf->major != fresh->major || strcmp(fresh->hash, c->conf->hash) != 0)) {
         rc = take_configuration(c, fresh, err);
     } else if (rc == 0) {
@@ -67,6 +78,7 @@ int coordinator_reload(void *data, struct errctx *err)
     if (c->d.started) {
         notify_reloading();
     }
+    c->refused_major = 0;
     int rc = load(c, err);
     coordinator_drop_view(c);
     remember(&c->last_reload_error, rc == 0 ? "" : err->msg);
@@ -94,4 +106,5 @@ void coordinator_watch_config(void *data)
     if (daemon_file_changed(c->o->config_file, &last)) {
         (void)!coordinator_reload(c, &err);
     }
+    coordinator_version_look(c);
 }

@@ -29,7 +29,13 @@ struct coordinator {
     char *stop_reason, *last_reload_error, *last_reload_diff;
     char *epoch_path; /* NULL: nothing is kept */
     struct stat config_stat;
-    enum prometheus_major major; /* whose rules to follow */
+    enum prometheus_major major;          /* whose rules to follow */
+    int refused_major;                    /* whose rules the file does not stand, as it is; 0 = none */
+    char version[PROMETHEUS_VERSION_MAX]; /* that the rules in force come from, as a shard said it; "" = none has */
+    char version_mixture[256];            /* "" when all shards follow the same rules */
+    bool version_settled;                 /* nothing needs to be waited for */
+    int64_t started_ms;                   /* monotonic */
+    struct loop_timer *version_timer;
     /* The shard that this very process has, where it has one (an appliance in a pod); NULL: all are remote. */
     const char *own_id; /* interned */
     struct shard *(*make_own)(void *data, const struct provider_shard *ps);
@@ -59,8 +65,15 @@ int coordinator_choose_provider(struct coordinator *c, struct errctx *err) MUST_
 int coordinator_reload(void *data, struct errctx *err); /* all or nothing */
 void coordinator_watch_config(void *data);
 
-/* coordinator_state.c: the epoch, where there is a store */
-int coordinator_load_epoch(struct coordinator *c, struct errctx *err) MUST_CHECK;
+/* coordinator_state.c: epoch and version, where there is a store */
+int coordinator_load_state(struct coordinator *c, struct errctx *err) MUST_CHECK;
+void coordinator_save_state(struct coordinator *c);
 void coordinator_save_epoch(void *data, uint64_t epoch);
+
+/* coordinator_version.c */
+void coordinator_version_begin(struct coordinator *c); /* once the state is loaded, before the configuration */
+void coordinator_version_soon(struct coordinator *c);  /* look soon: from any callback */
+void coordinator_version_look(struct coordinator *c);  /* may reload: not from within a round or a shard's call */
+bool coordinator_version_is_settled(const struct coordinator *c, int64_t now_ms); /* now_ms is monotonic */
 
 #endif

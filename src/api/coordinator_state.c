@@ -1,10 +1,11 @@
-/* What a coordinator with a store keeps: its epoch. Assignments are the shards' to remember. */
+/* What a coordinator with a store keeps: its epoch, and the Prometheus version whose rules it follows. Assignments are
+ * the shards' to remember. */
 #include "api/coordinator_impl.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "shard/state.h"
 
-int coordinator_load_epoch(struct coordinator *c, struct errctx *err)
+int coordinator_load_state(struct coordinator *c, struct errctx *err)
 {
     struct state *st = NULL;
     if (c->o->store_path[0] == '\0') {
@@ -14,29 +15,37 @@ int coordinator_load_epoch(struct coordinator *c, struct errctx *err)
     int rc = state_read(c->epoch_path, &st, err);
     if (rc == 0) {
         c->stored_epoch = st->epoch;
+        memcpy(c->version, st->prometheus_version, sizeof(c->version));
         state_free(&st);
     } else if (rc == ERR_IO) {
         return rc;
     } else if (rc != ERR_NOT_FOUND) {
-        log_error(c->d.log, "load epoch", "err", err->msg, "action", "take it from the shards");
+        log_error(c->d.log, "load state", "err", err->msg, "action", "take epoch and version from the shards");
     }
     errctx_clear(err);
     return 0;
 }
 
-void coordinator_save_epoch(void *data, uint64_t epoch)
+void coordinator_save_state(struct coordinator *c)
 {
-    struct coordinator *c = data;
     struct errctx err = ERRCTX_INIT;
     if (c->epoch_path == NULL) {
         return;
     }
     struct state *st = state_new();
     st->saved_ms = timebase_realtime_ms();
-    st->epoch = epoch;
+    st->epoch = c->stored_epoch;
+    memcpy(st->prometheus_version, c->version, sizeof(st->prometheus_version));
     if (state_save(c->epoch_path, st, &err) != 0) {
         metric_add(METRIC_SHARD_STATE_SAVE_FAILURES, 1);
-        log_error(c->d.log, "save epoch", "err", err.msg, "action", "go on: the shards remember it, too");
+        log_error(c->d.log, "save state", "err", err.msg, "action", "go on: the shards know it, too");
     }
     state_free(&st);
+}
+
+void coordinator_save_epoch(void *data, uint64_t epoch)
+{
+    struct coordinator *c = data;
+    c->stored_epoch = epoch;
+    coordinator_save_state(c);
 }

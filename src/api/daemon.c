@@ -100,7 +100,21 @@ int daemon_open_listeners(struct daemon *d, struct errctx *err)
         return errctx_prefix(err, rc, "web.proxy-addr");
     }
     rc = listener_open(d->o->web_address, "api", &d->api_fd, &inherited, err);
-    return rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "web.address");
+    }
+    daemon_tell_unused_ports(d);
+    return 0;
+}
+
+void daemon_tell_unused_ports(const struct daemon *d)
+{
+    char address[64];
+    const int ours[] = {d->proxy_fd, d->api_fd};
+    for (int at = 0; listener_next_unused(ours, 2, &at, address);) {
+        log_warn(d->log, "held port", "address", address, "err", "the .socket unit holds it and nobody answers there", "action",
+                 "make its ListenStream= and web.address, web.proxy-addr agree, see kvass(8)");
+    }
 }
 
 int daemon_take_fd(int *fd)

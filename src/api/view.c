@@ -45,8 +45,8 @@ static void take_owners(const struct reconcile_group *groups, size_t count, cons
                 continue;
             }
             for (size_t i = 0; t->shard_count < VIEW_OWNERS_MAX && i < (replicas > 0 ? replicas : 1); i++) {
-                t->shards[t->shard_count++] = replicas > 0 ? g->replicas.items[i].shard->id
-                                                           : group_shard_id(groups, count, (int32_t)o->group);
+                t->shards[t->shard_count++] =
+                    replicas > 0 ? g->replicas.items[i].shard->id : group_shard_id(groups, count, (int32_t)o->group);
             }
         }
     }
@@ -210,6 +210,8 @@ struct api_view *api_view_build(const struct view_source *src)
     v->wanted_reason = text(v->arena, reason);
     v->rounds = reconcile_rounds(src->reconcile);
     v->stop_reason = text(v->arena, src->stop_reason);
+    v->version_mixture = text(v->arena, src->version_mixture);
+    v->rules = text(v->arena, src->rules);
     v->last_reload_error = text(v->arena, src->last_reload_error);
     v->last_reload_diff = text(v->arena, src->last_reload_diff);
     memcpy(v->ledger, reconcile_ledger(src->reconcile), sizeof(v->ledger));

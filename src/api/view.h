@@ -22,7 +22,7 @@ struct view_target {
     int64_t last_scrape_ms, last_duration_us;
     uint64_t series, scraped;
     bool size_known;
-    const char *error, *reason;          /* "" when none */
+    const char *error, *reason; /* "" when none */
     int64_t last_move_ms;
     struct view_decision decision;
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
@@ -75,6 +75,8 @@ struct api_view {
     uint64_t rounds;
     bool discovered; /* all first discoveries done */
     const char *stop_reason;
+    const char *version_mixture;   /* "" when all shards follow the same Prometheus' rules */
+    const char *rules;             /* whose are in force */
     const char *last_reload_error; /* "" when the running configuration is the file's */
     const char *last_reload_diff;  /* what the last reload changed, in words */
 };
@@ -84,7 +86,7 @@ struct view_source {
     struct promconf *conf;
     struct plan_limits limits;
     bool discovered;
-    const char *stop_reason, *last_reload_error, *last_reload_diff;
+    const char *stop_reason, *last_reload_error, *last_reload_diff, *version_mixture, *rules;
     int64_t now_ms;
 };
 

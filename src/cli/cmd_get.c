@@ -47,6 +47,9 @@ static void print_shards(const json_t *data, bool colour)
     table_print(&t, stdout, colour);
     table_done(&t);
     printf("\nwanted: %.0f (%s)\n", number_of(data, "wanted"), text_of(data, "wantedReason"));
+    if (*text_of(data, "mixedVersions") != '\0') {
+        printf("versions differ: %s\n", text_of(data, "mixedVersions"));
+    }
 }
 
 static void print_targets(const json_t *data, bool colour)

@@ -35,4 +35,8 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
  * targets were handed out. now_ms is monotonic. */
 bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms);
 
+/* The number of jobs that discovery_is_initial_done waits for; when there are any, ret names the first and what of it.
+ */
+size_t discovery_awaits(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms, char *ret, size_t size);
+
 #endif

@@ -1,7 +1,7 @@
 /* A local shard: its assignment.
  *
- * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (pitfall 35).
- * The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
+ * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (guarantee
+ * 35). The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
  * second; removals are written first, and the proxy goes on serving them as LEAVING for a while, because Prometheus
  * scrapes on for some seconds after the file changed, and a refusal would be stored as up=0. The while begins only when
  * the file is known to be written (in the static form: reloaded), however long that takes.
@@ -408,6 +408,13 @@ int local_shard_prepare(struct shard *shard, struct errctx *err)
     local_files_all_changed(s);
     local_files_flush(s);
     return s->write_error[0] == '\0' ? 0 : errctx_set(err, ERR_IO, "%s", s->write_error);
+}
+
+void local_shard_set_version(struct shard *shard, const char *version)
+{
+    struct local_shard *s = of(shard);
+    snprintf(s->info.prometheus_version, sizeof(s->info.prometheus_version), "%s", version);
+    s->info.version_answered = true;
 }
 
 void local_shard_set_url(struct shard *shard, const char *prometheus_url)

@@ -57,6 +57,9 @@ struct state_shard;
 /* local_shard_restore from what state.h read; from may be NULL: nothing was assigned. */
 void local_shard_restore_state(struct shard *s, const struct state_shard *from, uint64_t generation, uint64_t epoch);
 
+/* What its Prometheus says it is, for `info`; "" = it answers and is none that has a version. */
+void local_shard_set_version(struct shard *s, const char *version);
+
 /* Its Prometheus is reached elsewhere from now on. Setting shard->prometheus_url does the same, at the next tick. */
 void local_shard_set_url(struct shard *s, const char *prometheus_url);
 

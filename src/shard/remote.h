@@ -22,8 +22,9 @@ struct remote_env {
     struct http_profile *profile; /* credentials and TLS of the calls; NULL = plain. Outlives the shards */
     struct remote_lanes *lanes;   /* shared by all; outlives the shards */
     int64_t poll_ms;              /* 0 = 10 s */
-    int64_t read_timeout_ms;      /* of one reading; 0 = 5 s */
-    int64_t write_timeout_ms;     /* of one push; 0 = 30 s */
+    bool ask_version;         /* its Prometheus' version is asked for, through the shard, at first and now and then */
+    int64_t read_timeout_ms;  /* of one reading; 0 = 5 s */
+    int64_t write_timeout_ms; /* of one push; 0 = 30 s */
     /* The targets that are known under a hash, borrowed: a Go sidecar tells hashes only. At most max. */
     size_t (*find)(void *data, uint64_t hash, const struct target **ret, size_t max);
     /* News of a target it holds: there was a scrape since the last reading. */

@@ -32,7 +32,8 @@ enum remote_step {
     REMOTE_STEP_INFO,    /* a reading: runtimeinfo, */
     REMOTE_STEP_TARGETS, /* what it holds with labels (the first time only), */
     REMOTE_STEP_STATUS,  /* statuses, */
-    REMOTE_STEP_EXTRA,   /* whether scraping is stopped (now and then) */
+    REMOTE_STEP_EXTRA,   /* whether scraping is stopped (now and then), */
+    REMOTE_STEP_VERSION, /* its Prometheus' version (now and then) */
     REMOTE_STEP_CONFIG,  /* pushes */
     REMOTE_STEP_ASSIGN,
     REMOTE_STEP_STOP,
@@ -75,6 +76,9 @@ struct remote_shard {
 
     char *stop_reason, *stop_found; /* wished; as last read, NULL = not read */
     int64_t next_extra_ms;
+    char version[PROMETHEUS_VERSION_MAX]; /* "" = not told */
+    bool version_answered;
+    int64_t next_version_ms;
 
     int64_t next_read_ms;
     unsigned failures; /* readings in a row */
@@ -97,6 +101,8 @@ int remote_read_targets(struct remote_shard *s, const json_t *data, bool *ret_ha
                         struct errctx *err) MUST_CHECK;
 int remote_read_statuses(struct remote_shard *s, const json_t *data, struct errctx *err) MUST_CHECK;
 int remote_read_extra(struct remote_shard *s, const json_t *data, struct errctx *err) MUST_CHECK;
+/* status: of the answer; what the Prometheus behind the shard cannot say now is asked for again. */
+void remote_read_version(struct remote_shard *s, const json_t *data, int status);
 
 /* remote_calls.c */
 void remote_calls_go(struct remote_shard *s); /* starts what is due, or the timer */

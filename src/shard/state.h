@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/errctx.h"
+#include "base/prometheus_version.h"
 #include "model/assignment.h"
 #include "model/status.h"
 
@@ -36,8 +37,9 @@ struct state {
     int64_t saved_ms; /* realtime */
     uint64_t generation, epoch;
     unsigned wanted_groups;
-    char *stop_reason; /* malloc'd; NULL = none */
-    char *config_text; /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
+    char prometheus_version[PROMETHEUS_VERSION_MAX]; /* last one told, whose rules were in force; "" = none */
+    char *stop_reason;                               /* malloc'd; NULL = none */
+    char *config_text;                               /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
     size_t config_len;
     uint64_t config_generation;
     struct state_shard *shards;

@@ -195,6 +195,10 @@ static int read_head(struct decoder *d, const json_t *o, struct errctx *err)
     if (get_text(o, "stop_reason")[0] != '\0') {
         d->state->stop_reason = mem_strdup(get_text(o, "stop_reason"));
     }
+    const char *told = get_text(o, "prometheus_version");
+    if (strlen(told) < sizeof(d->state->prometheus_version)) {
+        memcpy(d->state->prometheus_version, told, strlen(told) + 1);
+    }
     return 0;
 }
 

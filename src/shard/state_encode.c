@@ -154,6 +154,9 @@ static int put_head(struct encoder *e, const struct state *s, struct errctx *err
     if (s->stop_reason != NULL && s->stop_reason[0] != '\0') {
         json_kv_str(&e->w, "stop_reason", s->stop_reason);
     }
+    if (s->prometheus_version[0] != '\0') {
+        json_kv_str(&e->w, "prometheus_version", s->prometheus_version);
+    }
     return line_end(e, err);
 }
 

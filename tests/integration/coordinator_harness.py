@@ -9,8 +9,8 @@ from harness import KVASS, PROMETHEUS, Process, free_ports, get_data, http, quer
 class Shard:
     """`kvass sidecar` and the Prometheus beside it."""
 
-    def __init__(self, world, name, options=()):
-        self.world, self.name, self.options = world, name, options
+    def __init__(self, world, name, options=(), binary=PROMETHEUS):
+        self.world, self.name, self.options, self.binary = world, name, options, binary
         self.directory = os.path.join(world.directory, name)
         os.makedirs(self.directory, exist_ok=True)
         self.api_port, self.proxy_port, self.prometheus_port = free_ports(3)
@@ -36,9 +36,15 @@ class Shard:
     def start_prometheus(self):
         wait_for("the generated file", 30, lambda: os.path.exists(self.config))
         self.prometheus = Process(
-            [PROMETHEUS, f"--config.file={self.config}", f"--storage.tsdb.path={self.directory}/data",
+            [self.binary, f"--config.file={self.config}", f"--storage.tsdb.path={self.directory}/data",
              f"--web.listen-address=127.0.0.1:{self.prometheus_port}", "--web.enable-lifecycle", "--log.level=warn"],
             os.path.join(self.directory, "prometheus.log"))
+
+    def upgrade(self, binary):
+        """Another Prometheus on the same data; the sidecar stays."""
+        self.prometheus.stop()
+        self.binary = binary
+        self.start_prometheus()
 
     def kill(self):
         for p in (self.sidecar, self.prometheus):

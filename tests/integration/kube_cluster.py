@@ -1,8 +1,8 @@
 """The namespace `kvass` of the manifests in deploy/, on the test plane: what tests ask of it."""
+import http.client
 import json
 import os
 import subprocess
-import time
 import urllib.request
 
 import plane
@@ -19,9 +19,17 @@ def kubectl(*args, check=True):
     return done.stdout
 
 
-def get_json(url, seconds=5):
-    with urllib.request.urlopen(url, timeout=seconds) as answer:
-        return json.loads(answer.read())
+def fetch(url, seconds=20):
+    """The body; OSError in every case without one, also when a pod dies in the middle of its answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:
+            return answer.read()
+    except http.client.HTTPException as e:
+        raise ConnectionError(f"{url}: {e!r}") from e
+
+
+def get_json(url, seconds=20):
+    return json.loads(fetch(url, seconds))
 
 
 class Cluster:
@@ -56,23 +64,38 @@ class Cluster:
     def replicas(self, name="prometheus-rep-0"):
         return self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/statefulsets/{name}")["spec"]["replicas"]
 
+    def is_rolled_out(self, kind, name):
+        """The controller has seen the last change of a Deployment or StatefulSet, and none but ready pods of its present template exist."""
+        o = self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}/{name}")
+        wanted, status = o["spec"]["replicas"], o.get("status", {})
+        if status.get("observedGeneration", 0) < o["metadata"]["generation"]:
+            return False
+        if any(status.get(key, 0) != wanted for key in ("replicas", "updatedReplicas", "readyReplicas")):
+            return False
+        labels = ",".join(f"{k}={v}" for k, v in o["spec"]["selector"]["matchLabels"].items())
+        return len(self.api.get(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={labels}")["items"]) == wanted
+
+    def roll_out(self, kind, name, patch, content_type=plane.MERGE):
+        """Changes a Deployment or StatefulSet and waits until nothing of what it was before is left."""
+        self.api.patch(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}/{name}", patch, content_type)
+        wait_for(f"the rollout of {name}", 300, lambda: self.is_rolled_out(kind, name))
+
     def holder(self):
         lease = self.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/kvass")
         return lease["spec"].get("holderIdentity", "")
 
     def coordinator(self):
-        """host:port of the API of the one that acts."""
+        """host:port of the API of the one that acts; ConnectionError while there is none."""
         name = self.holder().rsplit("_", 1)[0]
         for component, port in (("coordinator", 9090), ("shard", 8080)):
             for p in self.pods(f"app.kubernetes.io/component={component}"):
                 if p["metadata"]["name"] == name and p["status"].get("podIP"):
                     return f"{p['status']['podIP']}:{port}"
-        return None
+        raise ConnectionError(f"the holder of the Lease, {name or 'nobody'}, has no address")
 
     def acts(self):
         """True when the holder of the Lease has taken over and decides."""
-        with urllib.request.urlopen(f"http://{self.coordinator()}/metrics", timeout=5) as answer:
-            return b"kvass_k8s_lease_held 1" in answer.read()
+        return b"kvass_k8s_lease_held 1\n" in fetch(f"http://{self.coordinator()}/metrics")
 
     def spread(self):
         """{shard: targets that are up there}, as the shards' own Prometheus servers tell."""

@@ -14,7 +14,7 @@ import urllib.request
 from http import server as http_server
 
 import pytest
-from harness import KVASS, Process, Prometheus, all_up, http, prometheus_value, query, scalar, static_job, wait_for, write
+from harness import KVASS, Process, Prometheus, all_up, free_ports, http, prometheus_value, query, scalar, static_job, wait_for, write
 
 SERIES = 2000
 
@@ -237,6 +237,21 @@ def test_a_torn_state_file_is_set_aside(world):
     kvass = world.appliance("--shard.max-series=6000", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
     wait_for("up again", 60, lambda: all_up(kvass, 1))
     assert any(name.startswith("state.bad") for name in os.listdir(kvass.store))
+
+
+def test_ports_that_are_held_for_nobody_are_told(world):
+    """The addresses in kvass.yaml changed and the .socket unit did not: each held port is named, once; a taken one is not."""
+    world.configure([])
+    sockets, ports = inherited_sockets()
+    other = free_ports(1)[0]
+    kvass = world.appliance(ports=[other, ports[1]], sockets=sockets).wait_ready()
+    told = [line for line in kvass.output().splitlines() if 'op="held port"' in line]
+    assert len(told) == 1 and f"address=127.0.0.1:{ports[0]}" in told[0] and "level=warn" in told[0], told
+    kvass.stop()
+    kvass = world.appliance(ports=ports, base_port=kvass.base_port, sockets=sockets).wait_ready()
+    assert kvass.output().count('op="held port"') == 1
+    for s in sockets.values():
+        s.close()
 
 
 def test_a_restart_with_inherited_sockets_fails_no_scrape(world):

@@ -135,3 +135,15 @@ def test_the_log_under_faults(world, form):
         priority, _, rest = line.partition(">")
         level = json.loads(rest)["level"] if form == "json" else re.search(r"level=(\w+)", rest).group(1)
         assert priority == f"<{levels[level]}", line
+
+
+def test_why_names_the_job_that_is_awaited(world):
+    """One mechanism that never answers holds up the first decision, and is named."""
+    _, addresses = world.exporter("--series=100")
+    port = free_ports(1)[0]
+    world.configure([static_job("load", addresses), {"job_name": "dead", "http_sd_configs": [{"url": f"http://127.0.0.1:{port}/list"}]}])
+    daemon = world.appliance("--sd.init-timeout=1h")
+    reason = ("Nothing is done at present: the first discovery of every job is not done yet: job 'dead' waits for an answer to its "
+              "http_sd_configs, 1 of 2 jobs are awaited.")
+    wait_for("the reason", 60, lambda: reason in daemon.get("/api/v1/why")["why"])
+    assert "job 'dead' waits" in run("get", "why", f"--server={daemon.url}")[1]

@@ -13,6 +13,9 @@ METRICS = {
             {"name": "metrics", "image": "metrics", "args": ["--listen=0.0.0.0:9100", "--series=1000"], "ports": [{"containerPort": 9100}]}]}}}}
 
 
+ALL_CLAIMS = [f"data-prometheus-rep-{r}-{i}" for r in (0, 1) for i in (0, 1)]
+
+
 def on_both(cluster, count):
     def check():
         spread = cluster.spread()
@@ -28,12 +31,18 @@ def on_both(cluster, count):
 
 
 def set_arguments(cluster, *extra):
-    """The coordinator with further arguments, as an overlay of the user would give them."""
+    """The coordinator with further arguments, as an overlay of the user would give them; returns once one that has them acts."""
     path = "/apis/apps/v1/namespaces/kvass/deployments/kvass-coordinator"
     container = cluster.api.get(path)["spec"]["template"]["spec"]["containers"][0]
     names = {a.split("=")[0] for a in extra}
     args = [a for a in container["args"] if a.split("=")[0] not in names] + list(extra)
-    cluster.api.patch(path, {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}, plane.STRATEGIC)
+    cluster.roll_out("deployments", "kvass-coordinator",
+                     {"spec": {"template": {"spec": {"containers": [{"name": container["name"], "args": args}]}}}}, plane.STRATEGIC)
+    wait_for("a coordinator that acts", 180, cluster.acts)
+
+
+def both_have(cluster, count):
+    return cluster.replicas() == count and cluster.replicas("prometheus-rep-1") == count
 
 
 def claims(cluster):
@@ -63,25 +72,27 @@ if plane.is_inside():
     def test_claims_stay_unless_asked_for(cluster):
         limits = ("--move.cool-down=1s", "--shard.max-head-series=2000", "--shard.max-idle-time=5s", "--coordinator.interval=2s", "--shard.min-shard=1")
         set_arguments(cluster, *limits)
-        wait_for("two shards in each replica", 180, lambda: cluster.replicas() >= 2 and cluster.replicas("prometheus-rep-1") >= 2)
-        wait_for("its claims", 60, lambda: "data-prometheus-rep-0-1" in claims(cluster))
+        wait_for("two shards in each replica", 300, lambda: both_have(cluster, 2))
+        wait_for("their claims", 120, lambda: claims(cluster) == ALL_CLAIMS)
+        wait_for("three targets on both replicas", 300, on_both(cluster, 3))
         kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=1")
-        wait_for("one shard", 240, lambda: cluster.replicas() == 1 and cluster.replicas("prometheus-rep-1") == 1)
-        wait_for("its pods gone", 60, lambda: len(cluster.shards()) == 2)
-        assert "data-prometheus-rep-0-1" in claims(cluster)
+        wait_for("one shard", 420, lambda: both_have(cluster, 1))
+        wait_for("its pods gone", 120, lambda: cluster.is_rolled_out("statefulsets", "prometheus-rep-0") and cluster.is_rolled_out("statefulsets", "prometheus-rep-1"))
+        assert claims(cluster) == ALL_CLAIMS
 
     def test_claims_are_deleted_when_asked_for(cluster):
         kubectl("-n", "kvass", "create", "role", "claims", "--verb=list,delete", "--resource=persistentvolumeclaims")
         kubectl("-n", "kvass", "create", "rolebinding", "claims", "--role=claims", "--serviceaccount=kvass:kvass-coordinator")
         set_arguments(cluster, "--shard.delete-pvc=true")
         kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=3")
-        wait_for("two shards", 180, lambda: cluster.replicas() >= 2)
+        wait_for("two shards in each replica", 300, lambda: both_have(cluster, 2))
+        wait_for("three targets on both replicas", 300, on_both(cluster, 3))
+        assert claims(cluster) == ALL_CLAIMS
         kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=1")
-        wait_for("one shard", 240, lambda: cluster.replicas() == 1 and cluster.replicas("prometheus-rep-1") == 1)
-        wait_for("the claims of removed shards gone", 90,
-                 lambda: claims(cluster) == ["data-prometheus-rep-0-0", "data-prometheus-rep-1-0"])
+        wait_for("one shard", 420, lambda: both_have(cluster, 1))
+        wait_for("the claims of removed shards gone", 300, lambda: claims(cluster) == [c for c in ALL_CLAIMS if c.endswith("-0")])
 
 else:
 
     def test_on_the_control_plane():
-        plane.run(__file__, seconds=900)
+        plane.run(__file__, seconds=2400)
