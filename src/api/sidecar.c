@@ -210,6 +210,7 @@ static void make_shard(struct sidecar *sc)
         .drop_rules = sc->o->inject_rules == INJECT_RULES_DROP,
         .self_monitor = sc->o->shard_self_monitor,
         .skip_head_series = !sc->o->shard_fetch_head_series,
+        .parts_max = (unsigned)sc->o->split_max_parts,
         .gid = sc->d.gid,
         .config_path = sc->output_path,
         .pending_path = sc->pending_path,
