@@ -239,8 +239,12 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
     if (about_target && found == 0) {
         say(&w, "Discovery knows no such target%s.", v->discovered ? "" : " yet: not every job has been discovered");
     } else if (!about_target) {
-        say(&w, "%u shards are wanted: %s.", v->wanted,
-            v->wanted_reason[0] != '\0' ? v->wanted_reason : "no round yet");
+        const char *reason = v->wanted_reason, *rest = strstr(reason, ": ");
+        bool counts = reason[0] >= '0' && reason[0] <= '9' && rest != NULL; /* "3 shards: 60300 series need ..." */
+        say(&w, "%u shard%s wanted: %s.", v->wanted, v->wanted == 1 ? " is" : "s are",
+            reason[0] == '\0' ? "no round yet"
+            : counts          ? rest + 2
+                              : reason);
         if (v->blocked[0] != '\0') {
             say(&w, "Nothing is done at present: %s.", v->blocked);
         } else if (!v->discovered) {

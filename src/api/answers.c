@@ -157,6 +157,7 @@ static void write_active(struct json_writer *w, const struct view_target *t)
     json_u64(w, t->target->hash);
     json_kv_u64(w, "series", t->series);
     json_kv_u64(w, "totalSeries", t->scraped);
+    json_kv_bool(w, "measured", t->size_known);
     json_kv_str(w, "state", ledger_state_name(t->state));
     json_kv_str(w, "reason", t->reason);
     write_shards(w, t->shards, t->shard_count);
@@ -372,6 +373,7 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
     json_kv_u64(w, "limitSeries", s->limit_series);
     json_kv_u64(w, "limitScraped", s->limit_scraped);
     json_kv_u64(w, "targets", s->targets);
+    json_kv_u64(w, "estimatedTargets", s->estimated);
     json_kv_u64(w, "inTransfer", s->in_transfer);
     json_kv_u64(w, "leaving", s->leaving);
     json_kv_u64(w, "generation", s->info.generation);

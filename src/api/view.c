@@ -184,6 +184,23 @@ static void count_assignments(struct shard *s, struct view_shard *out)
     }
 }
 
+/* Per group, targets it owns whose size is not known. */
+static uint32_t *count_estimates(struct arena *arena, const struct registry *r, const struct reconcile_group *groups,
+                                 size_t count)
+{
+    uint32_t *estimated = arena_alloc(arena, (count + 1) * sizeof(*estimated));
+    memset(estimated, 0, (count + 1) * sizeof(*estimated));
+    vec_foreach(ep, &r->entries) {
+        vec_foreach(o, &(*ep)->owners) {
+            const struct reconcile_group *g = (*ep)->size_known ? NULL : find_group(groups, count, o->group);
+            if (g != NULL && o->state != OWNER_LEAVING) {
+                estimated[g - groups]++;
+            }
+        }
+    }
+    return estimated;
+}
+
 static void take_shards(struct api_view *v, const struct view_source *src, const struct reconcile_group *groups,
                         size_t group_count)
 {
@@ -192,6 +209,7 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
         total += groups[i].replicas.len;
     }
     v->shards = arena_alloc(v->arena, sizeof(*v->shards) * (total + 1));
+    const uint32_t *estimated = count_estimates(v->arena, reconcile_registry(src->reconcile), groups, group_count);
     for (size_t i = 0; i < group_count; i++) {
         vec_foreach(r, &groups[i].replicas) {
             const struct shard_info *info = r->shard->ops->info(r->shard);
@@ -209,6 +227,7 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
                 .load_scraped = groups[i].load_scraped,
                 .limit_series = groups[i].capacity_series != 0 ? groups[i].capacity_series : src->limits.series,
                 .limit_scraped = src->limits.scraped,
+                .estimated = estimated[i],
             };
             out->info.idle_since_ms = groups[i].idle_since_ms;
             count_assignments(r->shard, out);

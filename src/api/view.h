@@ -55,6 +55,7 @@ struct view_shard {
     struct shard_info info;
     uint64_t load_series, load_scraped, limit_series, limit_scraped;
     uint32_t targets, in_transfer, leaving;
+    uint32_t estimated; /* of the targets: not measured yet, the load holds an estimate */
 };
 
 struct view_move {

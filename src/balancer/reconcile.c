@@ -103,9 +103,23 @@ static void plan_replica(struct reconcile *r, size_t replica, bool is_first, int
     arena_free(&arena);
 }
 
+/* Targets that were restored, or found with a shard, of a job that was taken out of the configuration meanwhile: no discovery
+ * will tell that they are gone. */
+static void vanish_unknown_jobs(struct reconcile *r, int64_t now_ms)
+{
+    vec_foreach(ep, &r->registry.entries) {
+        struct registry_entry *e = *ep;
+        if (!e->discovered_now && e->vanished_ms == 0 && r->promconf != NULL &&
+            promconf_job(r->promconf, e->target->job) == NULL) {
+            e->vanished_ms = now_ms;
+        }
+    }
+}
+
 /* Mirrored replicas are one; independent ones are planned one after the other, the largest number of shards counts. */
 static void plan_and_apply(struct reconcile *r, int64_t now_ms)
 {
+    vanish_unknown_jobs(r, now_ms);
     bool changed = reconcile_split(r, now_ms), is_first = true;
     size_t replicas = r->groups.replicas.len > 0 ? r->groups.replicas.len : 1, first, count;
     drop_over_limit(r, now_ms);

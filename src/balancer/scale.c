@@ -41,9 +41,11 @@ static bool is_gang_waiting(const struct plan_round *r)
     return false;
 }
 
+/* One without targets that does not answer yet (a pod that is being scheduled, pulls its image, waits for its volume)
+ * is on its way until the grace is over: it never is a reason for yet another one. */
 static struct bin bin_of_group(const struct round_group *g, bool with_head)
 {
-    struct bin b = {.is_open = g->answers && !g->lost, .is_empty = g->own == 0};
+    struct bin b = {.is_open = (g->answers || g->own == 0) && !g->lost, .is_empty = g->own == 0};
     for (int d = 0; d < DIM_COUNT; d++) {
         b.limit[d] = g->limit[d];
         b.low[d] = g->low[d];
@@ -156,6 +158,11 @@ static bool may_shrink(const struct plan_round *r)
 
 /* ---- in words ---- */
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static const char *need_in_words(struct plan_round *r, uint32_t wanted)
 {
     uint64_t total[DIM_COUNT] = {0};
@@ -178,11 +185,12 @@ static const char *need_in_words(struct plan_round *r, uint32_t wanted)
         dim = shards[d] > shards[dim] ? d : dim;
     }
     if (r->fresh_limit.v[dim] >= LIMIT_OFF) {
-        return arena_printf(r->arena, "%u shards: no limit is set", wanted);
+        return arena_printf(r->arena, "%u shard%s: no limit is set", wanted, plural(wanted));
     }
-    return arena_printf(r->arena, "%u shards: %llu %s need %.1f shards at the low mark %.2f of %llu", wanted,
-                        (unsigned long long)total[dim], dim == DIM_SERIES ? "series" : "scraped samples", shards[dim],
-                        r->in->limits.low, (unsigned long long)r->fresh_limit.v[dim]);
+    return arena_printf(r->arena, "%u shard%s: %llu %s need %.1f shards at the low mark %.2f of %llu", wanted,
+                        plural(wanted), (unsigned long long)total[dim],
+                        dim == DIM_SERIES ? "series" : "scraped samples", shards[dim], r->in->limits.low,
+                        (unsigned long long)r->fresh_limit.v[dim]);
 }
 
 static const char *wanted_in_words(struct plan_round *r, uint32_t wanted, uint32_t needed, uint32_t bound)
@@ -193,18 +201,18 @@ static const char *wanted_in_words(struct plan_round *r, uint32_t wanted, uint32
         return arena_printf(r->arena, "%s; the last one was idle for long enough", words);
     }
     if (needed > r->in->desired_groups && needed == bound) {
-        return arena_printf(r->arena, "%s; %zu targets wait for room, growth is bounded to %u in this round", words,
-                            r->waiting, bound);
+        return arena_printf(r->arena, "%s; %zu target%s wait for room, growth is bounded to %u in this round", words,
+                            r->waiting, plural(r->waiting), bound);
     }
     if (r->waiting > 0 && wanted == r->in->desired_groups && bound == wanted) {
-        return arena_printf(r->arena, "%s; %zu targets wait for room, but %u is the most allowed", words, r->waiting,
-                            bound);
+        return arena_printf(r->arena, "%s; %zu target%s wait for room, but %u is the most allowed", words, r->waiting,
+                            plural(r->waiting), bound);
     }
     if (wanted == l->min_groups && wanted > needed) {
         return arena_printf(r->arena, "%s; %u is the floor", words, wanted);
     }
     if (r->waiting > 0) {
-        return arena_printf(r->arena, "%s; %zu targets wait for room", words, r->waiting);
+        return arena_printf(r->arena, "%s; %zu target%s wait for room", words, r->waiting, plural(r->waiting));
     }
     return words;
 }
