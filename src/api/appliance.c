@@ -3,6 +3,7 @@
  * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/intern.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -54,7 +55,18 @@ static void on_shard_gone(void *data, const char *id)
 static bool is_discovered(void *data)
 {
     struct appliance *a = data;
-    return discovery_is_initial_done(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms);
+    int64_t now_ms = timebase_monotonic_ms();
+    return (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, false)) &&
+           discovery_is_initial_done(a->discovery, now_ms, a->o->sd_init_timeout_ms);
+}
+
+static void on_operator_change(void *data)
+{
+    struct appliance *a = data;
+    struct errctx err = ERRCTX_INIT;
+    if (a->d.started && !a->d.ending) {
+        (void)!appliance_reload(a, &err); /* it logs */
+    }
 }
 
 static void awaits(void *data, char *ret, size_t size)
@@ -237,6 +249,11 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->d.http = http_client_new(a->d.loop);
+        rc = operator_source_open(a->o, a->d.loop, a->d.http, &(struct operator_hooks){on_operator_change, NULL, a},
+                                  &a->monitors, err);
+    }
+    if (rc == 0) { /* shards that run on would be told of a configuration without half of its jobs */
+        operator_source_wait(a->monitors, a->d.loop, a->o->sd_init_timeout_ms);
         rc = start_balancer(a, err);
     }
     if (rc == 0) {
@@ -260,6 +277,7 @@ static int start(struct appliance *a, struct errctx *err)
 static void stop(struct appliance *a)
 {
     api_server_free(&a->api, 0);
+    operator_free(&a->monitors);
     discovery_free(&a->discovery);
     helper_free(&a->helper);
     daemon_stop_proxy(&a->d);

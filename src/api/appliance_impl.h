@@ -8,6 +8,7 @@
 #include "api/server.h"
 #include "discovery/discovery.h"
 #include "discovery/helper.h"
+#include "k8s/operator.h"
 #include "shard/provider.h"
 #include "shard/state.h"
 
@@ -15,6 +16,7 @@ struct appliance {
     struct daemon d;
     const struct options *o;
     struct promconf *conf;
+    struct operator_watch *monitors; /* jobs beside those of the file; NULL = none */
     struct discovery *discovery;
     struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;

@@ -3,6 +3,7 @@
  * Facts arrive through callbacks, decisions are the round's. */
 #include "api/coordinator_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/metrics.h"
 #include "base/notify.h"
 #include "base/timebase.h"
@@ -73,9 +74,11 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .on_change = on_change,
         .on_conflict = on_conflict,
         .on_stopped = on_stopped,
+        .on_word = coordinator_on_word,
         .data = c,
     };
     if (c->make_own != NULL && ps->id == c->own_id) {
+        c->own_api_url = ps->api_url;
         return c->make_own(c->own_data, ps);
     }
     if (ps->api_url == NULL) {
@@ -83,6 +86,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     }
     struct shard *s = remote_shard_new(&env, ps->id, ps->replica, ps->group, ps->api_url);
     remote_shard_set_stop_reason(s, c->stop_reason);
+    coordinator_tell_word(c, s);
     return s;
 }
 
@@ -90,6 +94,7 @@ static void on_shard_gone(void *data, const char *id)
 {
     struct coordinator *c = data;
     log_info(&LOG, "shard removed", "shard", id);
+    coordinator_forget_word(c, id);
     coordinator_drop_view(c);
     coordinator_version_soon(c);
 }
@@ -121,7 +126,9 @@ static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
-    return discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
+    /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
+    return (c->monitors == NULL || operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
+           discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
            coordinator_version_is_settled(c, now_ms);
 }
 
@@ -129,10 +136,29 @@ static void awaits(void *data, char *ret, size_t size)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
-    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) == 0 &&
-        !coordinator_version_is_settled(c, now_ms)) {
+    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) > 0) {
+        return;
+    }
+    if (c->monitors != NULL && !operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) {
+        snprintf(ret, size, "the operator resources have not been listed");
+    } else if (!coordinator_version_is_settled(c, now_ms)) {
         snprintf(ret, size, "no shard has told the version of its Prometheus");
     }
+}
+
+static void on_operator_change(void *data)
+{
+    struct coordinator *c = data;
+    struct errctx err = ERRCTX_INIT;
+    if (!c->d.ending) {
+        (void)!coordinator_reload(c, &err); /* it logs */
+    }
+}
+
+static bool may_post(void *data)
+{
+    struct coordinator *c = data;
+    return c->lock->ops->is_held(c->lock);
 }
 
 static void on_provider_change(void *data)
@@ -222,6 +248,7 @@ void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), v
     c->ended_data = data;
     c->d.ending = true;
     log_info(&LOG, "end", "shards", "go on as they are");
+    coordinator_save_words(c);
     api_server_free(&c->api, API_GRACE_MS);
     c->lock->ops->release(c->lock, on_lock_released, c);
 }
@@ -280,6 +307,7 @@ static int start_api(struct coordinator *c, struct errctx *err)
         .view = take_view,
         .reload = coordinator_reload,
         .set_stop_reason = coordinator_set_stop_reason,
+        .count_families = coordinator_count_families,
         .data = c,
     };
     return api_server_new(daemon_take_fd(&c->d.api_fd), daemon_option(c->o->web_config_file),
@@ -367,7 +395,9 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = coordinator_reload(c, err);
+        rc = operator_source_open(c->o, c->d.loop, c->d.http, &(struct operator_hooks){on_operator_change, may_post, c},
+                                  &c->monitors, err);
+        rc = rc != 0 ? rc : coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);
     if (rc == 0) {
@@ -381,6 +411,11 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     loop_timer_free(&c->version_timer);
+<<<<<<< HEAD
+    coordinator_samples_done(c);
+=======
+    operator_free(&c->monitors);
+>>>>>>> main
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);
@@ -404,6 +439,7 @@ void coordinator_stop(struct coordinator *c)
     free(c->last_reload_error);
     free(c->last_reload_diff);
     free(c->epoch_path);
+    vec_done(&c->words);
     daemon_done(&c->d);
 }
 

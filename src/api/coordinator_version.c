@@ -3,7 +3,7 @@
  * takes. So in a rolling upgrade the old rules stay until the last shard is new, and a shard that falls back takes all
  * with it. A shard that is away counts as what it was.
  *
- * At the first start nothing is placed before one shard has said it, or all have said that they have none, or
+ * At the first start nothing is placed before one shard has said it, or those that answer have none to say, or
  * sd.init-timeout is over; with a store a restart begins with the rules it had. A change is a reload: all or nothing,
  * and when the file does not stand the new rules the running configuration stays. */
 #include "api/coordinator_impl.h"
@@ -16,7 +16,7 @@
 
 /* What the shards say, put together. */
 struct tally {
-    unsigned shards, answered, told;
+    unsigned shards, heard, answered, told; /* heard: have been read */
     enum prometheus_major lowest, highest;
     const struct shard *low, *high; /* the first of each */
     const char *version;            /* what `low` says */
@@ -32,6 +32,7 @@ static void count(struct tally *t, const struct shard *s)
     const struct shard_info *info = s->ops->info(s);
     enum prometheus_major major;
     t->shards++;
+    t->heard += info->last_seen_ms > 0;
     t->answered += info->version_answered;
     if (prometheus_version_parse(info->prometheus_version, &major, NULL) != 0) {
         return;
@@ -119,8 +120,8 @@ void coordinator_version_look(struct coordinator *c)
     tell_mixture(c, &t);
     if (t.told > 0) {
         take_version(c, &t);
-    } else if (t.shards > 0 && t.answered == t.shards) {
-        settle(c);
+    } else if (t.answered > 0 && t.answered >= t.heard) {
+        settle(c); /* those that were not heard of are waited for elsewhere, within the fail-over grace */
     }
 }
 

@@ -112,8 +112,8 @@ void daemon_tell_unused_ports(const struct daemon *d)
     char address[64];
     const int ours[] = {d->proxy_fd, d->api_fd};
     for (int at = 0; listener_next_unused(ours, 2, &at, address);) {
-        log_warn(d->log, "held port", "address", address, "err", "the .socket unit holds it and nobody answers there", "action",
-                 "make its ListenStream= and web.address, web.proxy-addr agree, see kvass(8)");
+        log_warn(d->log, "held port", "address", address, "err", "the .socket unit holds it and nobody answers there",
+                 "action", "make its ListenStream= and web.address, web.proxy-addr agree, see kvass(8)");
     }
 }
 

@@ -1,5 +1,5 @@
-/* What one row's bounds cannot say: options that must suit each other, or the role. Run at the end of every load, so the
- * daemons and `kvass config check` refuse the same. Pure: whether files are there is the roles' business
+/* What one row's bounds cannot say: options that must suit each other, or the role. Run at the end of every load, so
+ * the daemons and `kvass config check` refuse the same. Pure: whether files are there is the roles' business
  * (api/preflight.h). */
 #include "base/options.h"
 #include "base/options_table.h"
@@ -33,7 +33,8 @@ static const struct {
     unsigned types; /* a bit for each that it runs */
     const char *names;
 } SHARD_TYPES[] = {
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD | 1u << SHARD_TYPE_K8S, "process, systemd, k8s"},
+    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD | 1u << SHARD_TYPE_K8S,
+     "process, systemd, k8s"},
     {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, "k8s, static, http"},
 };
 

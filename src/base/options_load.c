@@ -2,68 +2,28 @@
  * then the file is read, since it may name the role; only then are values applied, in the order default, file, section,
  * flag. Values of sections that belong to other roles are checked too, so that a shared file is refused as a whole. */
 #include "base/duration.h"
+#include "base/nearest.h"
 #include "base/options.h"
 #include "base/options_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Edits (insert, delete, replace, swap of neighbours) between two names of at most NAME_MAX bytes. */
-#define NAME_MAX_BYTES 64
-static unsigned edit_distance(struct view a, struct view b)
-{
-    unsigned rows[3][NAME_MAX_BYTES + 1];
-    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
-    for (unsigned j = 0; j <= b.len; j++) {
-        last[j] = before[j] = j;
-    }
-    for (unsigned i = 1; i <= a.len; i++) {
-        now[0] = i;
-        for (unsigned j = 1; j <= b.len; j++) {
-            unsigned best = last[j - 1] + (a.base[i - 1] != b.base[j - 1]);
-            best = last[j] + 1 < best ? last[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a.base[i - 1] == b.base[j - 2] && a.base[i - 2] == b.base[j - 1] &&
-                before[j - 2] + 1 < best) {
-                best = before[j - 2] + 1;
-            }
-            now[j] = best;
-        }
-        unsigned *spare = before;
-        before = last;
-        last = now;
-        now = spare;
-    }
-    return last[b.len];
-}
-
-static void consider(struct view name, const char *candidate, unsigned *best_distance, const char **best)
-{
-    unsigned distance = edit_distance(name, view_of(candidate));
-    if (distance < *best_distance) {
-        *best_distance = distance;
-        *best = candidate;
-    }
-}
-
 const char *option_nearest(struct view name, unsigned roles)
 {
-    const char *best = NULL;
-    if (name.len == 0 || name.len > NAME_MAX_BYTES) {
-        return NULL;
-    }
-    unsigned distance = (unsigned)(name.len / 3) + 2; /* farther ones are no help */
+    struct nearest n;
+    nearest_begin(&n, name);
     for (int id = 0; id < OPTION_COUNT; id++) {
         if (roles == 0 || (option_row((enum option_id)id)->roles & roles) != 0) {
-            consider(name, option_row((enum option_id)id)->name, &distance, &best);
+            nearest_consider(&n, option_row((enum option_id)id)->name);
         }
     }
     for (size_t i = 0; i < OPTION_ALIAS_COUNT; i++) {
         if (roles == 0 || (OPTION_ALIASES[i].roles & roles) != 0) {
-            consider(name, OPTION_ALIASES[i].name, &distance, &best);
+            nearest_consider(&n, OPTION_ALIASES[i].name);
         }
     }
-    return best != NULL || roles == 0 ? best : option_nearest(name, 0);
+    return n.best != NULL || roles == 0 ? n.best : option_nearest(name, 0);
 }
 
 void option_roles_text(unsigned roles, struct bytes *out)

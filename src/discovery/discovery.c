@@ -43,6 +43,7 @@ struct discovery {
     struct loop_timer *timer;
     bool is_timer_set;
     int64_t last_build_ms;
+    size_t failed_job;
 };
 
 static struct run *run_find(struct discovery *d, const char *name)
@@ -347,6 +348,7 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < conf->job_count; i++) {
         struct run *r = NULL;
+        d->failed_job = i;
         rc = run_prepare(d, conf, &conf->jobs[i], &r, err);
         if (rc == 0) {
             *vec_push(&fresh) = r;
@@ -361,6 +363,11 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
     }
     vec_done(&fresh);
     return rc;
+}
+
+size_t discovery_failed_job(const struct discovery *d)
+{
+    return d->failed_job;
 }
 
 /* The provider that a job's first targets wait for. Later changes do not count: where something changes all the time,

@@ -174,7 +174,8 @@ static void format_address(const union address *a, char ret[64])
 {
     char host[INET6_ADDRSTRLEN] = "";
     bool v6 = a->any.sa_family == AF_INET6;
-    inet_ntop(a->any.sa_family, v6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr, host, sizeof(host));
+    inet_ntop(a->any.sa_family, v6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr, host,
+              sizeof(host));
     snprintf(ret, 64, v6 ? "[%s]:%u" : "%s:%u", host, address_port(a));
 }
 
@@ -234,10 +235,11 @@ static int fail_open(const char *address, unsigned port, const struct inherited 
 {
     char holder[64];
     if (failed == EADDRINUSE && find_holder(in, port, holder)) {
-        return errctx_set(err, ERR_IO,
-                          "listen on %s: the .socket unit of this service holds the port as %s; change it there as well, by "
-                          "'systemctl edit' and ListenStream=",
-                          address, holder);
+        return errctx_set(
+            err, ERR_IO,
+            "listen on %s: the .socket unit of this service holds the port as %s; change it there as well, by "
+            "'systemctl edit' and ListenStream=",
+            address, holder);
     }
     return errctx_set(err, ERR_IO, "listen on %s: %s%s", address, strerror(failed), remedy_of(failed));
 }

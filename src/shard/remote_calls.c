@@ -15,7 +15,6 @@
 #define BACKOFF_FIRST_MS    1000
 #define PUSH_BACKOFF_MAX_MS 60000
 #define READ_BACKOFF_MAX_MS 30000
-#define CONFIG_AGAIN_MS     30000
 #define EXTRA_EVERY_MS      60000
 #define UNREACHABLE_AFTER   2 /* readings failed in a row: one missed poll is not death */
 #define SMALL_ANSWER_BYTES  ((size_t)1 << 20)
@@ -200,8 +199,8 @@ static void push_succeeded(struct remote_shard *s)
     } else if (s->step == REMOTE_STEP_ASSIGN) {
         s->acked_generation = s->pushed_generation;
         p->is_due = s->pushed_generation != s->wish_generation;
-        p->backoff_ms = s->mismatches > 0 ? CONFIG_AGAIN_MS : 0;
-        p->next_ms = s->mismatches > 0 ? now_ms + CONFIG_AGAIN_MS : 0;
+        p->backoff_ms = s->mismatches > 0 ? REMOTE_CONFIG_AGAIN_MS : 0;
+        p->next_ms = s->mismatches > 0 ? now_ms + REMOTE_CONFIG_AGAIN_MS : 0;
         s->mismatches = 0;
     } else {
         free(s->stop_found);

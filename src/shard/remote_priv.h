@@ -9,7 +9,8 @@
 
 #include <jansson.h>
 
-#define REMOTE_MAGIC 0x72656d6fu
+#define REMOTE_MAGIC           0x72656d6fu
+#define REMOTE_CONFIG_AGAIN_MS 30000
 
 /* One target that is wished to be there, or is there. Entries of one hash and several jobs are chained: the wire knows
  * hashes only. */
@@ -71,6 +72,7 @@ struct remote_shard {
     struct promconf *conf;
     uint64_t config_generation, pushed_config_generation;
     char config_known[65]; /* the ConfigHash that means `conf` here; "" = not learnt */
+    char config_hash[65];  /* of which config_known was said in an earlier life; "" = of none */
     bool config_learn;     /* the next reading tells it */
     bool config_refused;   /* it has a file of its own: what it runs is accepted */
 

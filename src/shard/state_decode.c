@@ -142,6 +142,11 @@ static int read_shard(struct decoder *d, const json_t *o, struct errctx *err)
     shard->generation = get_u64(o, "generation");
     shard->epoch = get_u64(o, "epoch");
     shard->idle_since_ms = get_i64(o, "idle_since_ms");
+    const char *hash = get_text(o, "config_hash"), *word = get_text(o, "config_word");
+    if (strlen(hash) < sizeof(shard->config_hash) && strlen(word) < sizeof(shard->config_word)) {
+        memcpy(shard->config_hash, hash, strlen(hash) + 1);
+        memcpy(shard->config_word, word, strlen(word) + 1);
+    }
     return 0;
 }
 

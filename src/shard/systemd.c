@@ -2,8 +2,9 @@
  * is compared with what is wanted, and start or stop is asked for, again and again until a listing shows it. Restarting
  * what crashed is the unit's own business (Restart=).
  *
- * A machine has one memory for all its shards. One more is started only when there is room for it, and for those that run
- * or were just asked to, to become as large as the largest; otherwise it stays "starting" and says why, and the balancer goes on with those there are. */
+ * A machine has one memory for all its shards. One more is started only when there is room for it, and for those that
+ * run or were just asked to, to become as large as the largest; otherwise it stays "starting" and says why, and the
+ * balancer goes on with those there are. */
 #include "shard/systemd.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -168,11 +169,12 @@ static bool check_room(struct systemd_provider *self, struct unit_shard *s)
     if (reserve == 0 || available == 0 || available >= reserve + needed) {
         return true;
     }
-    snprintf(text, sizeof(text),
-             "waits for memory: %llu MB are free, of which %llu stay free (shard.memory-reserve) and %llu are needed for "
-             "%zu running and this one to become as large as the largest (%llu)",
-             (unsigned long long)(available >> 20), (unsigned long long)(reserve >> 20),
-             (unsigned long long)(needed >> 20), count, (unsigned long long)(largest >> 20));
+    snprintf(
+        text, sizeof(text),
+        "waits for memory: %llu MB are free, of which %llu stay free (shard.memory-reserve) and %llu are needed for "
+        "%zu running and this one to become as large as the largest (%llu)",
+        (unsigned long long)(available >> 20), (unsigned long long)(reserve >> 20), (unsigned long long)(needed >> 20),
+        count, (unsigned long long)(largest >> 20));
     if (strncmp(s->error, "waits for memory", 16) != 0) {
         log_warn(NULL, "start shard", "shard", s->id, "err", text, "action", "look again every few seconds");
         unit_shard_set_error(s, text);

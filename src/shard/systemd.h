@@ -28,8 +28,8 @@ struct systemd_conf {
     void *data;
 };
 
-/* ERR_INVALID: no template, ports that do not fit, or a data_dir that the shipped unit does not use. Reads unit, data_dir,
- * base_port and groups_max alone. */
+/* ERR_INVALID: no template, ports that do not fit, or a data_dir that the shipped unit does not use. Reads unit,
+ * data_dir, base_port and groups_max alone. */
 int systemd_conf_check(const struct systemd_conf *conf, struct errctx *err) MUST_CHECK;
 
 /* Starts nothing before the manager's first listing. conf is copied, its strings too. ERR_INVALID: no template, ports

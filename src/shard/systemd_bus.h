@@ -25,8 +25,8 @@ struct systemd_unit {
 struct systemd_bus_events {
     /* Every instance the manager knows; those not named are inactive. Valid during the call. */
     void (*on_units)(void *data, const struct systemd_unit *units, size_t count);
-    /* The main process, 0 = none, and how often Restart= has started another since the last start that was asked for. Comes
-     * when asked for, and when a job of the unit has ended. */
+    /* The main process, 0 = none, and how often Restart= has started another since the last start that was asked for.
+     * Comes when asked for, and when a job of the unit has ended. */
     void (*on_service)(void *data, const char *unit, int pid, unsigned restarts);
     /* The manager refused or could not be asked. unit is "" when it concerns all. */
     void (*on_error)(void *data, const char *unit, const char *text);

@@ -67,8 +67,8 @@ static void forget_health(struct unit_shard *s)
     s->env->on_change(s->env->data);
 }
 
-/* An end that the unit's Restart= mends is in the manager's count, whatever listings see of it; one that it leaves, a clean exit,
- * only shows as a unit that has become inactive. */
+/* An end that the unit's Restart= mends is in the manager's count, whatever listings see of it; one that it leaves, a
+ * clean exit, only shows as a unit that has become inactive. */
 static void count_end(struct unit_shard *s, enum systemd_unit_state state)
 {
     if (state == SYSTEMD_UNIT_INACTIVE && s->state == SYSTEMD_UNIT_ACTIVE && !s->ending) {

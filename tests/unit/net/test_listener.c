@@ -243,7 +243,8 @@ static void check_any_child(const unsigned *ports)
     child_must(child_open(address, NULL, &inherited) < 0, 2);
     struct errctx err = ERRCTX_INIT;
     int fd = -1;
-    child_must(listener_open(address, NULL, &fd, &inherited, &err) == ERR_IO && strstr(err.msg, ".socket unit") != NULL, 3);
+    child_must(listener_open(address, NULL, &fd, &inherited, &err) == ERR_IO && strstr(err.msg, ".socket unit") != NULL,
+               3);
     snprintf(address, sizeof(address), "holds the port as 127.0.0.1:%u;", ports[1]);
     child_must(strstr(err.msg, address) != NULL, 4);
 }

@@ -54,7 +54,8 @@ static void play(struct raw_conn *c, void *data)
     struct script *s = data;
     char *head;
     while ((head = raw_read_head(c)) != NULL) {
-        /* What it was when the request came: the test may have the answer and write the next one before send returns. */
+        /* What it was when the request came: the test may have the answer and write the next one before send returns.
+         */
         pthread_mutex_lock(&s->lock);
         free(s->head);
         s->head = head;

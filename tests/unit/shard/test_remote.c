@@ -369,6 +369,33 @@ static void test_version_of_others(void **state)
     }
 }
 
+/* A configuration that was taken and lost before it could be seen is sent again, and holds up no targets meanwhile. */
+static void test_configuration_lost_at_once(void **state)
+{
+    (void)state;
+    w.shard->ops->set_config(w.shard, w.conf, 1);
+    read_ours("{\"generation\":0,\"ConfigHash\":\"\"}", "{\"Targets\":{}}", "{}");
+    assign((const int[]){0}, 1, 5, 3);
+    respond(expect("POST", CONFIG), 200, "{\"status\":\"success\"}");
+    respond(expect("POST", TARGETS), 200, "{\"status\":\"success\"}");
+    const char *empty = "{\"generation\":5,\"configGeneration\":1,\"epoch\":3,\"ConfigHash\":\"\"}";
+    pass(500);
+    read_ours(empty, NULL, "{}");
+    assign((const int[]){0, 1}, 2, 6, 3);
+    respond(expect("POST", TARGETS), 200, "{\"status\":\"success\"}");
+    for (int64_t waited_ms = 0; open_call() == NULL || !ends_with(open_call()->url, CONFIG); waited_ms += 1000) {
+        assert_true(waited_ms < 60000);
+        if (open_call() != NULL && ends_with(open_call()->url, INFO)) {
+            read_ours(empty, NULL, "{}");
+        } else if (open_call() != NULL) {
+            respond(open_call(), 200, "{\"status\":\"success\"}");
+        }
+        pass(1000);
+    }
+    respond(expect("POST", CONFIG), 200, "{\"status\":\"success\"}");
+    assert_string_equal(info()->error, "");
+}
+
 /* Configuration before targets; the fencing header; a status before the acknowledgement proves nothing. */
 static void test_push_and_proof(void **state)
 {
@@ -640,6 +667,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configuration_lost_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_and_proof, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_back_proves_itself_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_go_sidecar, setup, teardown),
