@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -12,6 +11,7 @@ import urllib.parse
 import urllib.request
 
 import count_bodies
+from harness import free_ports
 
 LONG = os.environ.get("KVASS_LONG") == "1"
 KVASS = pathlib.Path(os.environ.get("top_builddir", ".")) / "kvass"
@@ -56,15 +56,9 @@ class Exporter:
         self.server.server_close()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Prometheus:
     def __init__(self, version, folder, config):
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         self.log = open(folder / "prometheus.log", "wb")
