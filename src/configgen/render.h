@@ -7,6 +7,9 @@
 #include "configgen/promconf.h"
 #include "model/assignment.h"
 
+/* Who reads the file: agents refuse some of it. */
+enum render_server { RENDER_PROMETHEUS, RENDER_AGENT, RENDER_VMAGENT };
+
 enum target_form { TARGET_FORM_FILE, TARGET_FORM_STATIC };
 
 struct render_options {
@@ -16,6 +19,7 @@ struct render_options {
     const char *shard_id;           /* goes into _shard and ${SHARD}; NULL = none */
     const char *replica;            /* ${REPLICA}; NULL = none */
     bool drop_rules;                /* leave rule_files and alerting out */
+    enum render_server server;      /* and what else it refuses */
     bool self_monitor;              /* job prometheus_shards (as Kvass 0.3) */
     const char *prometheus_address; /* host:port of the shard's Prometheus, for self_monitor */
 };
