@@ -25,13 +25,14 @@ class Shard:
         self.start_prometheus()
         return self
 
+    def sidecar_command(self):
+        return [KVASS, "sidecar", "--config.file=", f"--config.output-file={self.config}", f"--store.path={self.directory}/store",
+                f"--web.api-addr=127.0.0.1:{self.api_port}", f"--web.proxy-addr=127.0.0.1:{self.proxy_port}",
+                f"--inject.proxy=http://127.0.0.1:{self.proxy_port}", f"--prometheus.url={self.prometheus_url}",
+                f"--shard.id={self.name}", *self.options]
+
     def start_sidecar(self):
-        self.sidecar = Process(
-            [KVASS, "sidecar", "--config.file=", f"--config.output-file={self.config}", f"--store.path={self.directory}/store",
-             f"--web.api-addr=127.0.0.1:{self.api_port}", f"--web.proxy-addr=127.0.0.1:{self.proxy_port}",
-             f"--inject.proxy=http://127.0.0.1:{self.proxy_port}", f"--prometheus.url={self.prometheus_url}",
-             f"--shard.id={self.name}", *self.options],
-            os.path.join(self.directory, "sidecar.log"))
+        self.sidecar = Process(self.sidecar_command(), os.path.join(self.directory, "sidecar.log"))
         wait_for(f"the sidecar of {self.name}", 30, lambda: http(self.url + "/-/healthy")[0] == 200)
 
     def command(self):

@@ -10,14 +10,14 @@ from harness import PATIENCE, PROMETHEUS, Process, free_ports, get_data, http, w
 
 
 class PrometheusStore:
-    def __init__(self, world, name="receiver", out_of_order="", binary=PROMETHEUS):
+    def __init__(self, world, name="receiver", out_of_order="", binary=PROMETHEUS, host="127.0.0.1"):
         port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self.write_url = self.url + "/api/v1/write"
         config = os.path.join(world.directory, name + ".yml")
         write(config, f"storage: {{tsdb: {{out_of_order_time_window: {out_of_order}}}}}\n" if out_of_order else "scrape_configs: []\n")
         self.process = world.keep(Process(
-            [binary, f"--config.file={config}", f"--storage.tsdb.path={world.directory}/{name}", f"--web.listen-address=127.0.0.1:{port}",
+            [binary, f"--config.file={config}", f"--storage.tsdb.path={world.directory}/{name}", f"--web.listen-address={host}:{port}",
              "--web.enable-remote-write-receiver", "--log.level=warn"], os.path.join(world.directory, name + ".log")))
         wait_for("the Prometheus that is the store", 60, lambda: http(self.url + "/-/ready")[0] == 200)
 
@@ -35,12 +35,12 @@ class PrometheusStore:
 class VictoriaStore:
     """Debian's victoria-metrics."""
 
-    def __init__(self, world, name="victoria"):
+    def __init__(self, world, name="victoria", host="127.0.0.1"):
         port = free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self.write_url = self.url + "/api/v1/write"
         self.process = world.keep(Process(
-            ["victoria-metrics", f"-storageDataPath={world.directory}/{name}", f"-httpListenAddr=127.0.0.1:{port}",
+            ["victoria-metrics", f"-storageDataPath={world.directory}/{name}", f"-httpListenAddr={host}:{port}",
              "-search.latencyOffset=0s", "-search.disableCache", "-memory.allowedBytes=64MB", "-loggerLevel=WARN"],
             os.path.join(world.directory, name + ".log")))
         wait_for("VictoriaMetrics", 60, lambda: http(self.url + "/health")[0] == 200)
