@@ -14,6 +14,9 @@ int coordinator_load_epoch(struct coordinator *c, struct errctx *err)
     int rc = state_read(c->epoch_path, &st, err);
     if (rc == 0) {
         c->stored_epoch = st->epoch;
+        if (st->fallback != NULL) {
+            log_error(c->d.log, "load epoch", "err", st->fallback, "action", "take the one before, or from the shards");
+        }
         state_free(&st);
     } else if (rc == ERR_IO) {
         return rc;
