@@ -258,6 +258,15 @@ void world_split_restart(struct world *w)
 
 /* ---- facts for the plan ---- */
 
+size_t world_count_discovered(const struct world *w)
+{
+    size_t count = 0;
+    vec_foreach(t, &w->targets) {
+        count += (*t)->parts == 0;
+    }
+    return count;
+}
+
 static const struct world_target *predecessor_of(const struct world *w, const struct world_target *t,
                                                  const struct world_target *whole)
 {
