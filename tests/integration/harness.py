@@ -1,10 +1,13 @@
 """Processes and HTTP for the integration tests and the demo: every process is started here and ended by its pid, every wait
-is bounded, every port is chosen by the kernel."""
+is bounded, every port is this process' own."""
+import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -21,34 +24,48 @@ PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
 
 
-def free_ports(count):
-    """Ports nobody listens on at this moment, kept apart from each other."""
-    sockets = [socket.socket() for _ in range(count)]
+# Ports are taken below the range from which the kernel gives ports to connections, so that nothing slips into one while its server
+# restarts, and each is kept for this process by a lock on the byte of that number, so that tests that run beside each other never share one.
+PORTS = range(10000, 32000)
+_port_locks = None
+_ports_kept = set()
+
+
+def keep_port(port):
+    """True when nobody listens on the port and no other test has it; then it is ours until this process ends."""
+    global _port_locks
+    if _port_locks is None:
+        path = os.path.join(tempfile.gettempdir(), "kvass-test-ports")
+        _port_locks = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if port in _ports_kept:
+        return False
     try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+        fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    _ports_kept.add(port)  # in use: kept all the same, so that it is not tried again
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port_run(count):
     """The first of `count` consecutive free ports (shards listen on base, base + 1, ...)."""
-    for base in range(21000 + os.getpid() % 5000, 60000, count + 3):
-        sockets = []
-        try:
-            for port in range(base, base + count):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(("127.0.0.1", port))
+    while True:
+        base = random.randrange(PORTS.start, PORTS.stop - count)
+        if all(keep_port(port) for port in range(base, base + count)):
             return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
-    raise RuntimeError("no run of free ports")
+
+
+def free_port():
+    return free_port_run(1)
+
+
+def free_ports(count):
+    return [free_port() for _ in range(count)]
 
 
 def wait_for(what, seconds, condition, pause=0.2):

@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from harness import free_port
 from kvass_exporter import Exporter
 
 
@@ -241,12 +242,6 @@ def test_keep_alive_and_pipeline(exporter):
         while piece := s.recv(65536):
             data += piece
     assert data.count(b"HTTP/1.1 200 OK") == 3 and data.count(b"HTTP/1.1 404") == 1
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_prometheus_reports_the_same_numbers(exporter, tmp_path):
