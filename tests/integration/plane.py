@@ -47,7 +47,7 @@ def missing():
     return None
 
 
-def run(file, seconds=600, audit=False):
+def run(file, seconds=2400, audit=False):
     """Runs the tests of a file inside of a control plane; they fail together, with their output. audit: the API server writes down every
     request of service accounts, see audited()."""
     why = missing()
@@ -204,7 +204,15 @@ class Relay:
                 continue
             far.settimeout(None)
             with self.lock:
-                self.pairs.append((near, far))
+                if self.is_open:
+                    self.pairs.append((near, far))
+                    is_kept = True
+                else:  # cut while it was being made
+                    is_kept = False
+            if not is_kept:
+                near.close()
+                far.close()
+                continue
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
 
@@ -223,8 +231,8 @@ class Relay:
 
     def cut(self):
         """Breaks every connection and takes no new one."""
-        self.is_open = False
         with self.lock:
+            self.is_open = False
             pairs, self.pairs = self.pairs, []
         for pair in pairs:
             for s in pair:
