@@ -89,7 +89,7 @@ def get_data(url):
 class Process:
     """A child with its output in a file."""
 
-    def __init__(self, args, log, env=None, cwd=None, sockets=None):
+    def __init__(self, args, log, env=None, cwd=None, sockets=None, wrapper=()):
         self.args, self.log_path = args, log
         self.log = open(log, "ab")
         if sockets:  # as systemd passes them: fds from 3 on, LISTEN_PID the process itself
@@ -98,6 +98,7 @@ class Process:
             closes = " ".join(f"{s.fileno()}<&-" for s in fds if s.fileno() >= 3 + len(fds))
             script = f'exec {moves} {closes}; export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={":".join(names)}; exec "$@"'
             args = ["bash", "-c", script, "bash", *args]
+        args = [*wrapper, *args]  # ends with an exec: the process id stays
         self.child = subprocess.Popen(args, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
                                       env={**os.environ, **(env or {})}, cwd=cwd,
                                       pass_fds=[s.fileno() for s in sockets.values()] if sockets else ())
@@ -160,7 +161,7 @@ def scalar(url, expression):
 class Appliance(Process):
     """kvass appliance with Prometheus children on ports of its own."""
 
-    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None):
+    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None, wrapper=()):
         self.directory = directory
         self.base_port = base_port or free_port_run(shards_max)
         self.ports = ports or free_ports(2)
@@ -170,7 +171,7 @@ class Appliance(Process):
                 f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
                 f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
                 f"--shard.prometheus-binary={PROMETHEUS}", *options]
-        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets)
+        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets, wrapper=wrapper)
 
     def wait_ready(self, seconds=60):
         def ready():
@@ -198,7 +199,7 @@ class Appliance(Process):
         """{scrape URL: [shard ids]}"""
         return {t["scrapeUrl"]: t["shards"] for t in self.targets()}
 
-    def child_pids(self):
+    def child_pids(self, argument="--storage.tsdb.path="):
         """{shard id: pid of its Prometheus}, found by the listening port of its data folder in the command line."""
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -208,14 +209,14 @@ class Appliance(Process):
             except OSError:
                 continue
             for word in words:
-                if word.startswith("--storage.tsdb.path=" + self.store):
+                if word.startswith(argument + self.store):
                     found[word.split("/shards/")[1].split("/")[0]] = int(pid)
         return found
 
     def stop(self, sig=signal.SIGINT, seconds=40):
         """SIGINT ends the children too; any that are left are killed by pid."""
         status = super().stop(sig, seconds)
-        for pid in self.child_pids().values():
+        for pid in [*self.child_pids().values(), *self.child_pids("--storage.agent.path=").values()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
