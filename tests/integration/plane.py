@@ -66,7 +66,7 @@ def run(file, seconds=2400, audit=False):
     child = subprocess.Popen(
         [os.path.join(SOURCE, "tests", "testplane", "control-plane"), sys.executable, "-m", "pytest", "-q", "-x", "--durations=8", "-p", "no:cacheprovider",
          os.path.abspath(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        env={**os.environ, **more, "KVASS_TEST_KUBE_BIN": BIN})
+        env={"KVASS_TEST_PATIENCE": "2", **os.environ, **more, "KVASS_TEST_KUBE_BIN": BIN})
     try:
         output, _ = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
