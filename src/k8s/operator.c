@@ -20,6 +20,7 @@
 #define MISSING_RETRY_MS 300000
 #define MISSING_AGAIN_MS 20000 /* the second look, when objects are held */
 #define TELL_MS          1000
+#define LOAD_SHARE       20   /* a load is a twentieth of the time at most */
 #define LOOK_MS          1000 /* while the first set is not complete */
 #define EVENTS_PER_TELL  4
 #define EVENT_AGAIN_MS   60000 /* for one object */
@@ -58,7 +59,7 @@ struct operator_watch {
     bool is_timer_set, was_ready;
     bool is_offer_whole, was_taken; /* of a set that was ready */
     enum prometheus_major major;
-    int64_t began_ms, answered_ms, last_change_ms;
+    int64_t began_ms, answered_ms, last_change_ms, pause_ms;
     uint64_t handed_out; /* hash of the jobs */
     unsigned mark;
     VEC(struct entry *) sorted; /* those with jobs, as they were handed out */
@@ -70,7 +71,7 @@ struct operator_watch {
 static void schedule(struct operator_watch *op)
 {
     int64_t now_ms = timebase_monotonic_ms(), wait_ms = OPERATOR_SETTLE_MS;
-    int64_t next_ms = op->last_change_ms != 0 ? op->last_change_ms + OPERATOR_CHANGE_MS : 0;
+    int64_t next_ms = op->last_change_ms != 0 ? op->last_change_ms + op->pause_ms : 0;
     if (!op->is_timer_set) {
         op->is_timer_set = true;
         loop_timer_start(op->timer, next_ms - now_ms > wait_ms ? next_ms - now_ms : wait_ms, 0);
@@ -413,8 +414,10 @@ static void on_timer(void *data)
         return;
     }
     if (gather(op) != op->handed_out || !op->was_taken) {
-        op->last_change_ms = now_ms;
         op->conf.on_change(op->conf.data);
+        op->last_change_ms = timebase_monotonic_ms();
+        op->pause_ms = (op->last_change_ms - now_ms) * LOAD_SHARE;
+        op->pause_ms = op->pause_ms > OPERATOR_CHANGE_MS ? op->pause_ms : OPERATOR_CHANGE_MS;
     } else {
         tell(op); /* an object was refused that had no jobs, or is waited for */
     }

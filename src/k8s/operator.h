@@ -16,7 +16,7 @@
 #define OPERATOR_BYTES_MAX      ((size_t)32 << 20) /* of all jobs */
 #define OPERATOR_NAMESPACES_MAX 100
 #define OPERATOR_SETTLE_MS      500  /* a change waits for its neighbours */
-#define OPERATOR_CHANGE_MS      5000 /* between two on_change */
+#define OPERATOR_CHANGE_MS      5000 /* between two on_change, or more where they take long */
 
 struct operator_conf {
     unsigned resources;   /* bits by enum operator_resource */

@@ -379,12 +379,10 @@ if plane.is_inside():
         kubeconfig = os.path.join(world.directory, "kubeconfig")
         write(kubeconfig, text)
         write(os.path.join(world.directory, "prometheus.yml"), "global: {scrape_interval: 5s}\n")
-        shard = Shard(world, "s0")
-        shard.start_sidecar()
+        shard = Shard(world, "s0").start()
         write_shards(world, [("s0", shard.url)])
         options = [ALL, f"--kubeconfig={kubeconfig}", "--sd.init-timeout=1h", "--target.grace=0s"]
         coordinator = Coordinator(world, *options).wait_ready()
-        shard.start_prometheus()
 
         def whole():
             return sorted(job for job, addresses in shard.holds().items() if addresses) == FOUR
@@ -463,6 +461,16 @@ if plane.is_inside():
             kvass.stop()
             for kind, name in (("Probe", "poor"), ("Probe", "ways"), ("ScrapeConfig", "tls")):
                 cluster.delete(path_of(kind) + "/" + name)
+
+    def test_the_component_joins_the_manifests(tmp_path):
+        deploy = os.path.relpath(os.path.join(os.path.abspath(plane.SOURCE), "deploy"), os.path.realpath(tmp_path))
+        write(tmp_path / "kustomization.yaml", json.dumps({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+                                                           "resources": [f"{deploy}/overlays/demo"], "components": [f"{deploy}/components/operator"]}))
+        done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("--operator.resources=servicemonitors,podmonitors,probes,scrapeconfigs") == 1
+        subprocess.run(["kubectl", "apply", "--dry-run=server", "-f", "-"], input="\n---\n".join(
+            part for part in done.stdout.split("\n---\n") if "kind: ClusterRole" in part), check=True, capture_output=True, text=True, timeout=60)
 
     @pytest.mark.parametrize("how", ["by RBAC", "by the option"])
     def test_without_secrets(cluster, how, tmp_path):
