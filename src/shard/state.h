@@ -22,6 +22,8 @@ struct state_shard {
     const char *id; /* interned */
     uint64_t generation, epoch;
     int64_t idle_since_ms;
+    char config_hash[65],
+        config_word[65]; /* of a coordinator: what the shard calls this configuration; "" = not known */
     struct state_target *targets;
     size_t target_count;
 };
