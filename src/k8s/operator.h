@@ -29,6 +29,9 @@ struct operator_conf {
     int64_t init_timeout_ms; /* how long the first set is waited for, until what has come will do */
     /* The set of jobs is another one, or is complete for the first time: load the configuration. */
     void (*on_change)(void *data);
+    /* Whether what is known will do to say something of objects: not while, for example, the servers' version is being
+     * found out. NULL = always. */
+    bool (*may_tell)(void *data);
     bool (*may_act)(void *data); /* whether Events are ours to post; NULL = always */
     void *data;
 };
