@@ -427,6 +427,13 @@ if plane.is_inside():
             "users": [{"name": "u", "user": {"token": answer["status"]["token"]}}]}))
         return path
 
+    def may(api, verb, group, resource):
+        """Whether the authorizer has taken notice already: roles reach it a moment after they are stored."""
+        return api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+                "user": "system:serviceaccount:kvass:kvass-coordinator",
+                "resourceAttributes": {"verb": verb, "group": group, "resource": resource}}})["status"]["allowed"]
+
     RIGHTS = [f"{verb} {resource}" for verb in ("list", "watch") for resource in (
         "servicemonitors", "podmonitors", "probes", "scrapeconfigs", "services", "endpoints", "pods", "ingresses")] + [
         "get secrets", "get configmaps", "create events"]
@@ -437,6 +444,7 @@ if plane.is_inside():
         cluster.create("/api/v1/namespaces/kvass/serviceaccounts", {"metadata": {"name": "kvass-coordinator"}})
         rbac = os.path.join(plane.SOURCE, "deploy/components/operator/rbac.yaml")
         subprocess.run(["kubectl", "apply", "-f", rbac], check=True, capture_output=True)
+        wait_for("the rights to be in force", 60, lambda: may(cluster, "get", "", "secrets") and may(cluster, "create", "", "events"))
         put(cluster, "Probe", "poor", {"targets": {}})
         put(cluster, "Probe", "ways", {"prober": {"url": "p:1"}, "targets": {"ingress": {"selector": {}}}})
         cluster.create("/api/v1/namespaces/shop/configmaps", {"metadata": {"name": "ca"}, "data": {"ca.crt": open(os.environ["KUBE_CA"]).read()}})
@@ -476,6 +484,7 @@ if plane.is_inside():
     def test_without_secrets(cluster, how, tmp_path):
         """Who needs one is refused, the others are taken."""
         subprocess.run(["kubectl", "delete", "--ignore-not-found", "clusterrolebinding", "kvass-operator-secrets"], check=True, capture_output=True)
+        wait_for("the right to be gone", 60, lambda: not may(cluster, "get", "", "secrets"))
         kvass = start(tmp_path / "k", f"--kubeconfig={kubeconfig_of(cluster, tmp_path / 'kubeconfig')}",
                       *(["--operator.secrets=false"] if how == "by the option" else []))
         try:
