@@ -250,8 +250,8 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->d.http = http_client_new(a->d.loop);
-        rc = operator_source_open(a->o, a->d.loop, a->d.http, &(struct operator_hooks){on_operator_change, NULL, a},
-                                  &a->monitors, err);
+        rc = operator_source_open(a->o, a->d.loop, a->d.http,
+                                  &(struct operator_hooks){on_operator_change, NULL, NULL, a}, &a->monitors, err);
     }
     if (rc == 0) { /* shards that run on would be told of a configuration without half of its jobs */
         operator_source_wait(a->monitors, a->d.loop, a->o->sd_init_timeout_ms);
