@@ -410,11 +410,8 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     loop_timer_free(&c->version_timer);
-<<<<<<< HEAD
     coordinator_samples_done(c);
-=======
     operator_free(&c->monitors);
->>>>>>> main
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);

@@ -22,44 +22,6 @@ static void print_help(enum role role)
     bytes_done(&text);
 }
 
-<<<<<<< HEAD
-static const struct {
-    enum role role;
-    unsigned shard_types; /* a bit for each it can run; 0: it has none */
-    int (*run)(const struct options *o);
-} ROLES[] = {
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD, appliance_run},
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_K8S, pod_run},
-    {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
-    {ROLE_SIDECAR, 0, sidecar_run},
-};
-
-/* An appliance starts its shards itself; shards that others run are a coordinator's, which is the same balancer. */
-static void refuse_pair(const struct options *o)
-{
-    static const char *const TYPES[] = {[SHARD_TYPE_PROCESS] = "process",
-                                        [SHARD_TYPE_K8S] = "k8s",
-                                        [SHARD_TYPE_STATIC] = "static",
-                                        [SHARD_TYPE_SYSTEMD] = "systemd",
-                                        [SHARD_TYPE_HTTP] = "http"};
-    const char *type = TYPES[o->shard_type];
-    if (o->role == ROLE_APPLIANCE) {
-        fprintf(stderr,
-                "kvass appliance: --shard.type=%s: an appliance starts its shards itself (process, systemd) or runs in "
-                "their pods (k8s). Shards elsewhere are driven by the same balancer as 'kvass coordinator "
-                "--shard.type=%s', with 'kvass sidecar' beside each Prometheus; the other options stay as they are\n",
-                type, type);
-    } else {
-        fprintf(
-            stderr,
-            "kvass coordinator: --shard.type=%s: a coordinator drives shards that run elsewhere (k8s, static, http). "
-            "'kvass appliance --shard.type=%s' starts them on this host\n",
-            type, type);
-    }
-}
-
-=======
->>>>>>> main
 static int run(const struct options *o)
 {
     struct errctx err = ERRCTX_INIT;
@@ -69,10 +31,6 @@ static int run(const struct options *o)
         log_error(NULL, "start", "role", role_name(o->role), "err", err.msg, "action", "exit");
         return 1;
     }
-<<<<<<< HEAD
-    refuse_pair(o);
-    return EXIT_USAGE;
-=======
     switch (o->role) {
     case ROLE_APPLIANCE:
         return o->shard_type == SHARD_TYPE_K8S ? pod_run(o) : appliance_run(o);
@@ -82,7 +40,6 @@ static int run(const struct options *o)
         break;
     }
     return sidecar_run(o);
->>>>>>> main
 }
 
 int cmd_role(int argc, char **argv)
