@@ -30,6 +30,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .drop_rules = a->o->inject_rules == INJECT_RULES_DROP,
         .self_monitor = a->o->shard_self_monitor,
         .skip_head_series = !a->o->shard_fetch_head_series,
+        .parts_max = (unsigned)a->o->split_max_parts,
         .gid = a->d.gid,
         .publish = appliance_publish,
         .data = a,

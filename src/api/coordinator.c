@@ -291,6 +291,7 @@ static int start_probes(struct coordinator *c, struct errctx *err)
         .count_mode = c->o->scrape_count == SCRAPE_COUNT_FAST ? COUNT_FAST : COUNT_STRICT,
         .timeout_offset_ratio = c->o->scrape_timeout_offset,
         .disable_keep_alive = c->o->scrape_disable_keep_alive,
+        .split = c->o->split_max_parts > 1,
         .scrape_proxy = getenv("SCRAPE_PROXY"),
         .body_bytes_max = (size_t)c->o->proxy_max_body_size_bytes,
         .line_bytes_max = (size_t)c->o->proxy_max_line_size_bytes,

@@ -25,6 +25,7 @@ struct shard_info {
     uint64_t generation;     /* of the assignment it acknowledged (written, and reload done where one was needed) */
     uint64_t epoch;
     uint64_t config_generation; /* configuration it runs */
+    uint32_t parts_max;         /* most parts a target may be split into there; 0 and 1: it takes whole targets only */
     bool has_generation;        /* read from a shard that counts them; a Go sidecar does not */
     char config_hash[65];
     char prometheus_version[PROMETHEUS_VERSION_MAX]; /* as its Prometheus says it; "" = not told */

@@ -501,6 +501,7 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
     s->log = (struct logctx){NULL, "shard", s->base.id};
     s->head_source = s->env.skip_head_series ? HEAD_FROM_COUNTS : HEAD_FROM_TSDB;
     s->info.health = SHARD_HEALTH_UNKNOWN;
+    s->info.parts_max = env->parts_max;
     hashmap_init(&s->entries, entry_equal);
     update_idle(s);
     if (access(s->pending_path, F_OK) == 0) {

@@ -22,6 +22,7 @@ struct local_env {
     enum target_form form;
     bool drop_rules, self_monitor;
     bool skip_head_series;     /* --shard.fetch-head-series=false: the sum of counted series is the head */
+    unsigned parts_max;        /* --split.max-parts; over 1, targets may be parts */
     gid_t gid;                 /* group of the files; (gid_t)-1 = leave it */
     const char *config_path;   /* the generated file; NULL = <dir>/prometheus.yml. With one, dir is not ours alone */
     const char *pending_path;  /* marks a reload that is owed; NULL = <dir>/reload.pending */

@@ -63,6 +63,10 @@ static void put_status(struct json_writer *w, const struct target_status *s)
     json_kv_i64(w, "last_duration_us", s->last_duration_us);
     json_kv_u64(w, "series", s->series);
     json_kv_u64(w, "scraped", s->scraped);
+    if (s->whole_scraped != 0) {
+        json_kv_u64(w, "whole_series", s->whole_series);
+        json_kv_u64(w, "whole_scraped", s->whole_scraped);
+    }
     json_kv_u64(w, "scrapes", s->scrapes);
     json_kv_u64(w, "good_scrapes", s->good_scrapes);
     json_key(w, "history");
