@@ -193,7 +193,10 @@ step_chroot() {
     inside "$r" dpkg-query -W -f '${Conffiles}' kvass | grep -q ' /etc/kvass/kvass.yaml ' || fail "kvass.yaml is no conffile"
     inside "$r" kvass config check --role=appliance >/dev/null || fail "the installed kvass.yaml is refused"
     ! inside "$r" sh -c 'ls /etc/systemd/system/*.wants/kvass*' 2>/dev/null || fail "something was enabled"
-    ok "installed, nothing enabled"
+    inside "$r" bash --norc -c '. /usr/share/bash-completion/bash_completion; _completion_loader kvass; COMP_WORDS=(kvass get sh)
+        COMP_CWORD=2; $(complete -p kvass | sed -n "s/.*-F \([^ ]*\).*/\1/p"); echo "${COMPREPLY[*]}"' | grep -q '^shards *$' || fail "bash completion"
+    inside "$r" zsh -f -c 'autoload -Uz compinit && compinit -u -d /tmp/zcompdump && echo $_comps[kvass]' | grep -q '^_kvass$' || fail "zsh completion"
+    ok "installed, nothing enabled; both shells find the completion"
     echo 'log.level: warn' >>"$r/etc/kvass/kvass.yaml"
     inside "$r" touch /var/lib/kvass/shards/sample
     inside "$r" dpkg --remove kvass >/dev/null
