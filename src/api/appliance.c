@@ -28,6 +28,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .proxy_url = a->d.proxy_url,
         .form = a->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = a->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)a->o->shard_server,
         .self_monitor = a->o->shard_self_monitor,
         .skip_head_series = !a->o->shard_fetch_head_series,
         .parts_max = (unsigned)a->o->split_max_parts,

@@ -81,6 +81,9 @@ int coordinator_load_state(struct coordinator *c, struct errctx *err)
         for (size_t i = 0; i < st->shard_count; i++) {
             keep_word(c, st->shards[i].id, st->shards[i].config_hash, st->shards[i].config_word);
         }
+        if (st->fallback != NULL) {
+            log_error(c->d.log, "load epoch", "err", st->fallback, "action", "take the one before, or from the shards");
+        }
         state_free(&st);
     } else if (rc == ERR_IO) {
         return rc;

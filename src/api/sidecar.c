@@ -208,6 +208,7 @@ static void make_shard(struct sidecar *sc)
         .proxy_url = sc->d.proxy_url,
         .form = sc->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = sc->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)sc->o->shard_server,
         .self_monitor = sc->o->shard_self_monitor,
         .skip_head_series = !sc->o->shard_fetch_head_series,
         .parts_max = (unsigned)sc->o->split_max_parts,

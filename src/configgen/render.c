@@ -30,6 +30,22 @@ static struct yaml_node *shallow_copy(struct arena *arena, const struct yaml_nod
     return copy;
 }
 
+/* For a mapping that shallow_copy made. */
+static void keep_only(struct yaml_node *mapping, const char *const *keys)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < mapping->count; i++) {
+        bool is_kept = false;
+        for (size_t k = 0; keys[k] != NULL; k++) {
+            is_kept = is_kept || view_is(mapping->pairs[i].key->value, keys[k]);
+        }
+        if (is_kept) {
+            mapping->pairs[kept++] = mapping->pairs[i];
+        }
+    }
+    mapping->count = kept;
+}
+
 /* --- one job */
 
 static bool is_replaced_key(struct view key)
@@ -267,6 +283,27 @@ static int check_options(const struct promconf *conf, const struct render_option
     return 0;
 }
 
+/* Prometheus in agent mode refuses rules and remote_read; vmagent refuses every section but two, and takes by flags
+ * what the others say. What it refuses in a job stays: to leave a limit out would change what is stored. */
+static void leave_out_for_server(struct arena *arena, struct yaml_node *root, const struct render_options *opts)
+{
+    static const char *const of_agents[] = {"rule_files", "alerting", "remote_read"};
+    if (opts->server == RENDER_VMAGENT) {
+        keep_only(root, (const char *const[]){"global", "scrape_configs", NULL});
+        const struct yaml_node *global = yaml_get(root, "global");
+        if (global != NULL && global->kind == YAML_MAPPING) {
+            struct yaml_node *copy = shallow_copy(arena, global);
+            keep_only(copy, (const char *const[]){"scrape_interval", "scrape_timeout", "external_labels", NULL});
+            yaml_set(arena, root, "global", copy);
+        }
+        return;
+    }
+    size_t count = opts->server == RENDER_AGENT ? 3 : opts->drop_rules ? 2 : 0;
+    for (size_t i = 0; i < count; i++) {
+        yaml_remove(root, of_agents[i]);
+    }
+}
+
 int render_config(const struct promconf *conf, const struct render_options *opts,
                   const struct assignment *items, size_t count, struct bytes *out,
                   struct errctx *err)
@@ -278,10 +315,7 @@ int render_config(const struct promconf *conf, const struct render_options *opts
     struct arena *arena = arena_new();
     struct yaml_node *root = shallow_copy(arena, conf->root), *jobs = yaml_new_sequence(arena);
     yaml_remove(root, "scrape_config_files");
-    if (opts->drop_rules) {
-        yaml_remove(root, "rule_files");
-        yaml_remove(root, "alerting");
-    }
+    leave_out_for_server(arena, root, opts);
     expand_external_labels(arena, root, opts);
     struct render_index all =
         render_index_build(arena, NULL, items, opts->form == TARGET_FORM_STATIC ? count : 0);

@@ -21,6 +21,7 @@ struct local_env {
     const char *proxy_url; /* goes into every job */
     enum target_form form;
     bool drop_rules, self_monitor;
+    enum render_server server; /* who scrapes */
     bool skip_head_series;     /* --shard.fetch-head-series=false: the sum of counted series is the head */
     unsigned parts_max;        /* --split.max-parts; over 1, targets may be parts */
     gid_t gid;                 /* group of the files; (gid_t)-1 = leave it */

@@ -215,7 +215,7 @@ class Appliance(Process):
         """{scrape URL: [shard ids]}"""
         return {t["scrapeUrl"]: t["shards"] for t in self.targets()}
 
-    def child_pids(self):
+    def child_pids(self, argument="--storage.tsdb.path="):
         """{shard id: pid of its Prometheus}, found by the listening port of its data folder in the command line."""
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -225,14 +225,14 @@ class Appliance(Process):
             except OSError:
                 continue
             for word in words:
-                if word.startswith("--storage.tsdb.path=" + self.store):
+                if word.startswith(argument + self.store):
                     found[word.split("/shards/")[1].split("/")[0]] = int(pid)
         return found
 
     def stop(self, sig=signal.SIGINT, seconds=40):
         """SIGINT ends the children too; any that are left are killed by pid."""
         status = super().stop(sig, seconds)
-        for pid in self.child_pids().values():
+        for pid in [*self.child_pids().values(), *self.child_pids("--storage.agent.path=").values()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -235,17 +235,30 @@ def test_the_store_of_an_older_kvass_is_read_once(world):
     assert set(pair.statuses()) == {str(BIG)}
 
 
-def test_a_damaged_state_is_set_aside(world):
-    exporter, addresses, pair = start_pushed(world)
-    assert pair.push_config(config())[0] == 200
-    pair.kvass.stop()
-    path = os.path.join(pair.store, "kvass-sidecar.state")
+def damage(path):
     with open(path, "r+b") as f:
         f.seek(40)
         f.write(b"\xff\xff\xff")
+
+
+def test_a_damaged_state_is_set_aside(world):
+    """The one before stands in for it; only without that it begins with nothing."""
+    exporter, addresses, pair = start_pushed(world)
+    assert pair.push_config(config())[0] == 200
+    assert pair.push_targets({"a": [target(a, i) for i, a in enumerate(addresses)]}, generation=7)[0] == 200
+    pair.wait_acknowledged(generation=7)
+    pair.kvass.stop()
+    path = os.path.join(pair.store, "kvass-sidecar.state")
+    damage(path)
     pair.start_kvass()
     assert any(name.startswith("kvass-sidecar.state.bad-") for name in os.listdir(pair.store))
-    assert "load state" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 503
+    assert "stored the time before" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 200
+    assert len(pair.statuses()) == len(addresses) and pair.info()["generation"] == 7
+    pair.kvass.stop()
+    damage(path)
+    damage(path + ".old")
+    pair.start_kvass()
+    assert "empty assignment" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 503
     assert pair.push_config(config(), generation=2)[0] == 200
 
 

@@ -340,6 +340,25 @@ static void rules_can_be_left_out(void **state)
     check_config(in, &opts, NULL, 0, "scrape_configs: []\n");
 }
 
+/* Each agent gets what it takes, without --strictParse=false and the like. */
+static void agents_get_less(void **state)
+{
+    (void)state;
+    struct render_options opts = DEFAULTS;
+    const char *in = "global: {scrape_interval: 5s, evaluation_interval: 7s, external_labels: {a: b}}\n"
+                     "rule_files: [r.yml]\nremote_read: [{url: 'http://r/'}]\nremote_write: [{url: 'http://w/'}]\n"
+                     "storage: {tsdb: {out_of_order_time_window: 1m}}\n";
+    opts.server = RENDER_AGENT;
+    check_config(in, &opts, NULL, 0,
+                 "global:\n  scrape_interval: 5s\n  evaluation_interval: 7s\n  external_labels:\n    a: b\n"
+                 "remote_write:\n- url: 'http://w/'\nstorage:\n  tsdb:\n    out_of_order_time_window: 1m\n"
+                 "scrape_configs: []\n");
+    opts.server = RENDER_VMAGENT;
+    check_config(in, &opts, NULL, 0,
+                 "global:\n  scrape_interval: 5s\n  external_labels:\n    a: b\nscrape_configs: []\n");
+    check_config("global:\nrule_files: [r.yml]\n", &opts, NULL, 0, "global:\nscrape_configs: []\n");
+}
+
 static void self_monitor(void **state)
 {
     (void)state;
@@ -538,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_removed_job_label_stays_removed),
         cmocka_unit_test(external_labels_know_shard_and_replica),
         cmocka_unit_test(rules_can_be_left_out),
+        cmocka_unit_test(agents_get_less),
         cmocka_unit_test(self_monitor),
         cmocka_unit_test(aliases_are_not_edited_through),
         cmocka_unit_test(file_names_are_unique_and_plain),
