@@ -1,5 +1,5 @@
 """Processes and HTTP for the integration tests and the demo: every process is started here and ended by its pid, every wait
-is bounded, every port is this process' own."""
+is bounded, every port is kept from other tests until this process ends."""
 import fcntl
 import json
 import os
@@ -24,48 +24,47 @@ PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
 
 
-# Ports are taken below the range from which the kernel gives ports to connections, so that nothing slips into one while its server
-# restarts, and each is kept for this process by a lock on the byte of that number, so that tests that run beside each other never share one.
-PORTS = range(10000, 32000)
-_port_locks = None
-_ports_kept = set()
+def port_range():
+    """Below those that the kernel gives to outgoing connections and to servers that ask for any."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low = int(f.read().split()[0])
+    return range(10000, low) if low >= 12000 else range(1024, 65536)
 
 
-def keep_port(port):
-    """True when nobody listens on the port and no other test has it; then it is ours until this process ends."""
-    global _port_locks
-    if _port_locks is None:
-        path = os.path.join(tempfile.gettempdir(), "kvass-test-ports")
-        _port_locks = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if port in _ports_kept:
+PORTS = port_range()
+PORT_LOCKS = os.path.join(tempfile.gettempdir(), f"kvass-test-ports.{os.getuid()}")
+port_lock_file = open(PORT_LOCKS, "ab")  # stays open: closing it would give up the locks
+ports_taken = set()
+
+
+def take_port(port):
+    """True when nobody listens there, and no other test process will until this one ends: a port that is only free at this moment is
+    somebody else's by the time a server of ours binds it."""
+    if port in ports_taken:
         return False
     try:
-        fcntl.lockf(_port_locks, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        fcntl.lockf(port_lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as s:
+            s.bind(("", port))
     except OSError:
         return False
-    _ports_kept.add(port)  # in use: kept all the same, so that it is not tried again
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    ports_taken.add(port)
     return True
+
+
+def free_ports(count):
+    """Ports nobody listens on, this process' own until it ends."""
+    return [free_port_run(1) for _ in range(count)]
 
 
 def free_port_run(count):
     """The first of `count` consecutive free ports (shards listen on base, base + 1, ...)."""
-    while True:
-        base = random.randrange(PORTS.start, PORTS.stop - count)
-        if all(keep_port(port) for port in range(base, base + count)):
+    first = random.SystemRandom().randrange(len(PORTS))
+    for offset in range(len(PORTS)):
+        base = PORTS[(first + offset) % len(PORTS)]
+        if base + count <= PORTS[-1] + 1 and all(take_port(port) for port in range(base, base + count)):
             return base
-
-
-def free_port():
-    return free_port_run(1)
-
-
-def free_ports(count):
-    return [free_port() for _ in range(count)]
+    raise RuntimeError("no run of free ports")
 
 
 def wait_for(what, seconds, condition, pause=0.2):

@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 
 import count_bodies
-from harness import free_port
+from harness import free_ports
 
 LONG = os.environ.get("KVASS_LONG") == "1"
 KVASS = pathlib.Path(os.environ.get("top_builddir", ".")) / "kvass"
@@ -58,7 +58,7 @@ class Exporter:
 
 class Prometheus:
     def __init__(self, version, folder, config):
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         path = folder / "prometheus.yml"
         path.write_text(json.dumps(config))  # JSON is YAML
         self.log = open(folder / "prometheus.log", "wb")
