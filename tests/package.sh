@@ -20,7 +20,7 @@ done
 mirror=${PACKAGE_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$')}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/kvass-package.XXXXXX")
 base=${PACKAGE_BASE:-$work/base}
-passed=0 leader=
+passed=0 leader= memory_group=
 
 say() { printf '\n=== %s (%d s)\n' "$*" "$SECONDS"; }
 ok() {
@@ -94,6 +94,15 @@ boot() { # folder
     tail -n 20 "$work/boot.log"
     fail "systemd did not boot"
 }
+# On control groups of version 1 systemd-nspawn gives its system none that holds memory: a group of its own below the host's.
+give_memory_group() {
+    [ -e /sys/fs/cgroup/memory/memory.limit_in_bytes ] || return 0
+    memory_group=kvass-package.$$
+    nsenter -t "$leader" -m sh -ec "mkdir -p /run/group && mount -t cgroup -o memory none /run/group
+        mkdir /run/group/$memory_group && mount --bind /run/group/$memory_group /sys/fs/cgroup/memory && umount /run/group
+        echo 1 >/sys/fs/cgroup/memory/memory.use_hierarchy" || fail "a control group of memory"
+    booted systemctl daemon-reexec
+}
 booted() { nsenter -t "$leader" -a /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
 halt() {
     kill -s RTMIN+3 "$leader" 2>/dev/null || true
@@ -104,6 +113,7 @@ halt() {
     kill -KILL "$leader" 2>/dev/null || true
     leader=
     wait "$nspawn" 2>/dev/null || true
+    [ -z "$memory_group" ] || find "/sys/fs/cgroup/memory/$memory_group" -depth -type d -exec rmdir {} \; || true
 }
 
 # ------------------------------------------------------------------ steps
@@ -151,13 +161,14 @@ step_build() {
     cp "$b"/build/one/*.deb "$b"/build/one/*.dsc "$b"/build/one/*.tar.xz "$b"/build/next/kvass_1.0.0-2_"$arch".deb "$work/debs/"
 }
 step_lintian() {
-    say "lintian" # spelling-error-in-binary reads machine code as words
-    inside "$b" sh -c 'cd /build/one && lintian --allow-root --info --display-info --display-experimental --pedantic --show-overrides --suppress-tags spelling-error-in-binary *.changes' \
+    say "lintian"
+    inside "$b" sh -c 'cd /build/one && lintian --allow-root --info --display-info --display-experimental --pedantic --show-overrides *.changes' \
         >"$work/lintian.log" 2>&1 || {
         cat "$work/lintian.log"
         fail "lintian"
     }
     grep -E '^[EWIPX]:' "$work/lintian.log" && fail "lintian has something to say"
+    grep -E '^O: kvass: spelling-error-in-binary [A-Z]?[a-z]+ ' "$work/lintian.log" && fail "that is a word, and no machine code"
     ok "lintian is clean at pedantic; overridden: $(grep -c '^O:' "$work/lintian.log" || true)"
     grep '^O:' "$work/lintian.log" || true
 }
@@ -205,12 +216,13 @@ step_autopkgtest() {
     cp "$work"/debs/*.dsc "$work"/debs/*.tar.xz "$work/debs/kvass_1.0.0-1_$arch.deb" "$r/root/debs/"
     inside "$r" dpkg -i /root/kvass_1.0.0-1_"$arch".deb >/dev/null 2>&1
     local status=0
-    inside "$r" autopkgtest --no-built-binaries --apt-upgrade /root/debs/kvass_1.0.0-1.dsc --test-name=main-job -- null >"$work/autopkgtest.log" 2>&1 || status=$?
-    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && [ "$status" = 0 ] || {
+    inside "$r" autopkgtest --no-built-binaries --apt-upgrade /root/debs/kvass_1.0.0-1.dsc -- null >"$work/autopkgtest.log" 2>&1 || status=$?
+    # units needs a machine that boots; the null runner has none and says so (status 2). The step booted runs it.
+    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && grep -qE '^units +SKIP .*isolation' "$work/autopkgtest.log" && [ "$status" = 2 ] || {
         tail -n 40 "$work/autopkgtest.log"
         fail "autopkgtest: status $status"
     }
-    ok "autopkgtest: main-job passes"
+    ok "autopkgtest: main-job passes; units is left to a machine that boots"
 }
 step_demo() {
     say "the demo with the installed program"
@@ -231,7 +243,22 @@ run_units_test() {
         booted journalctl -u kvass -n 40 --no-pager
         fail "the units"
     }
+    grep -q '^ok: shard-1 is held to three quarters of the memory' "$work/units.log" || fail "no memory limit was seen"
     ok "units on a booted systemd: $(grep -c '^ok' "$work/units.log") checks"
+}
+renumber() { # package version to: the same package as a later one
+    rm -rf "$work/renumbered"
+    dpkg-deb -R "$1" "$work/renumbered"
+    sed -i "s/^Version: .*/Version: $2/" "$work/renumbered/DEBIAN/control"
+    dpkg-deb --root-owner-group -Zgzip -b "$work/renumbered" "$3" >/dev/null
+}
+run_upgrade_test() { # version type-of-shards
+    booted python3 /root/tests/upgrade "/root/kvass_$1_$arch.deb" "$2" >"$work/upgrade.log" 2>&1 || {
+        tail -n 20 "$work/upgrade.log"
+        fail "the upgrade with --shard.type=$2"
+    }
+    ok "upgraded under load, shards of type $2: $(grep -c '^ok' "$work/upgrade.log") checks"
+    [ "$(booted dpkg-query -W -f '${Version}' kvass)" = "$1" ] || fail "version"
 }
 step_booted() {
     say "on a booted systemd"
@@ -247,14 +274,12 @@ step_booted() {
     rm -f "$r/usr/sbin/policy-rc.d"
     umount -R -l "$r/dev" "$r/proc"
     boot "$r"
+    give_memory_group
     booted dpkg -i /root/kvass_1.0.0-1_"$arch".deb >"$work/dpkg.log" 2>&1 || fail "install"
     run_units_test
-    booted python3 /root/tests/upgrade /root/kvass_1.0.0-2_"$arch".deb >"$work/upgrade.log" 2>&1 || {
-        tail -n 20 "$work/upgrade.log"
-        fail "the upgrade"
-    }
-    ok "upgraded under load: $(grep -c '^ok' "$work/upgrade.log") checks"
-    [ "$(booted dpkg-query -W -f '${Version}' kvass)" = 1.0.0-2 ] || fail "version"
+    renumber "$work/debs/kvass_1.0.0-2_$arch.deb" 1.0.0-3 "$r/root/kvass_1.0.0-3_$arch.deb"
+    run_upgrade_test 1.0.0-2 process
+    run_upgrade_test 1.0.0-3 systemd
     booted dpkg --remove kvass >/dev/null 2>&1 || fail "remove"
     ! booted pgrep -u kvass >/dev/null || fail "something of kvass runs after removal"
     booted systemctl is-active kvass.socket | grep -q active && booted systemctl is-active --quiet kvass.socket && fail "the socket is still open"
@@ -271,7 +296,6 @@ step_booted() {
     cp -r "$top/docs" "$r/root/"
     cp -r "$top/tests/docs" "$r/root/tests/"
     for document in getting-started moving sizing ha security troubleshooting; do
-        sed 's/^# apt install/# true apt install/' "$top/docs/$document.md" >"$r/root/docs/$document.md" # no network here; dpkg did it
         booted bash /root/tests/docs/machine.sh real "/root/docs/$document.md" >"$work/docs.log" 2>&1 || {
             tail -n 20 "$work/docs.log"
             fail "docs/$document.md"

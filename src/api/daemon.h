@@ -54,6 +54,9 @@ int daemon_prepare_store(struct daemon *d, const char *lock_name, struct errctx 
  * Connections that come early wait in the sockets' queues. */
 int daemon_open_listeners(struct daemon *d, struct errctx *err) MUST_CHECK;
 
+/* Tells of ports that the service manager holds for us and nobody answers on; api and proxy fds are still ours. */
+void daemon_tell_unused_ports(const struct daemon *d);
+
 /* Begins with `first` (NULL: refuses until one is published). Records come through events. */
 int daemon_start_proxy(struct daemon *d, struct proxy_table *first, const struct proxy_events *events,
                        struct errctx *err) MUST_CHECK;

@@ -31,6 +31,13 @@ struct plan_target {
     int64_t last_move_ms;   /* 0 = never; cool-down */
     uint32_t want_replicas; /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
     const char *zone;       /* "" = none */
+    uint64_t gang;          /* not 0: placed with all others of its job and gang, or not at all */
+    bool is_optional;       /* nothing is lost when it finds no room: no group is asked for it */
+    bool is_part;           /* of a split target: not for groups that take whole targets only */
+    bool pinned;            /* not to be moved now */
+    bool follows;           /* follow_group has as many of its series already, of what it is to take over from */
+    uint32_t follow_group;
+    uint64_t follow_series, follow_scraped;
     struct plan_owner *owners;
     uint32_t owner_count;
 };
@@ -45,6 +52,7 @@ struct plan_group {
     uint64_t left_series;  /* series of targets that left it within 3 h: still in the head, not load */
     int64_t last_seen_ms;  /* last good answer */
     int64_t idle_since_ms; /* 0 = not idle */
+    bool whole_only;       /* takes no parts of split targets */
     const char *zone;
 };
 
@@ -60,6 +68,7 @@ struct plan_limits {
     double even_out_threshold; /* max/mean above which loads are evened out; 0 = off */
     double zone_imbalance;     /* by how much of its limit a target's zone may be fuller before another one is taken */
     bool relieve;              /* !--shard.disable-alleviate */
+    uint32_t max_parts;        /* a target too big for a group is split into; 1 = never. Nothing to the plan: split.h */
 };
 
 struct plan_input {

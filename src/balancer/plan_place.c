@@ -57,10 +57,13 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
     if (!u->held && round_is_too_big(r, &u->need)) {
         round_state(r, u->target, LEDGER_TOO_BIG,
                     arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
-                                 (unsigned long long)u->need.v[DIM_SERIES],
-                                 (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
                                  (unsigned long long)r->sizes[0].v[DIM_SERIES],
                                  (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
+        return;
+    }
+    if (r->in->targets[u->target].is_optional) {
+        round_state(r, u->target, LEDGER_PENDING, "no shard has room below the low mark");
         return;
     }
     u->tried = true;
@@ -185,6 +188,30 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
     }
 }
 
+/* ---- what takes over from a part of itself ---- */
+
+/* Where its series are in the head already it needs only what is more of it, and keeps their history. */
+static void place_following(struct plan_round *r, struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    const uint64_t has[DIM_COUNT] = {t->follow_series, t->follow_scraped};
+    struct round_group *g = round_group_find(r, t->follow_group);
+    struct need more = u->need;
+    round_list_owners(r, t);
+    if (g == NULL || !g->ready || g->lost || scratch_has(r, round_group_pos(r, g))) {
+        return;
+    }
+    for (int d = 0; d < DIM_COUNT; d++) {
+        more.v[d] -= has[d] < more.v[d] ? has[d] : more.v[d];
+        uint64_t overhead = d == DIM_SERIES ? r->in->limits.per_target_overhead : 0;
+        if (more.v[d] > overhead && round_group_load(g, d) + more.v[d] > g->low[d]) {
+            return;
+        }
+    }
+    u->need = more;
+    assign(r, u, round_group_pos(r, g), "what it takes over from is there");
+}
+
 /* ---- everything else ---- */
 
 static void place_everywhere(struct plan_round *r, struct unplaced *u)
@@ -286,10 +313,16 @@ static void sort_by_size(struct plan_round *r)
 
 void round_place(struct plan_round *r)
 {
+    vec_foreach(u, &r->unplaced) {
+        if (r->in->targets[u->target].follows && !u->moving && u->missing == 1 && may_place(r, u)) {
+            place_following(r, u);
+        }
+    }
     if (r->twins.len > 0) {
         vec_foreach(u, &r->unplaced) {
             const struct plan_target *t = &r->in->targets[u->target];
-            struct twin *twin = u->moving || u->missing == PLAN_EVERY_GROUP ? NULL : twin_find(r, t);
+            bool has_none = u->moving || u->missing == PLAN_EVERY_GROUP || t->gang != 0;
+            struct twin *twin = has_none ? NULL : twin_find(r, t);
             if (twin != NULL) {
                 place_by_twin(r, u, twin);
             }

@@ -36,6 +36,8 @@ struct reconcile_env {
     void (*probe)(void *data, const struct target *t);
     /* True when every first discovery is done. */
     bool (*is_discovered)(void *data);
+    /* What is_discovered still waits for, in words; NULL: nobody knows. */
+    void (*awaits)(void *data, char *ret, size_t size);
     /* The wish or the sizes changed: save them. */
     void (*save)(void *data);
     struct lock *lock; /* NULL: always held. Its callbacks are taken by the round */

@@ -22,7 +22,7 @@ struct render_arguments {
     const char *config, *targets, *proxy, *form, *target_dir, *shard, *replica, *rules, *server_kind, *version;
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
     const char *self_monitor;
-    bool querier;
+    bool split, querier;
     struct querier_arguments from_server;
 };
 
@@ -209,6 +209,7 @@ static int check_and_run(const struct render_arguments *a)
         .shard_id = a->shard,
         .replica = a->replica,
         .drop_rules = strcmp(a->rules, "drop") == 0,
+        .split = a->split,
         .server = (enum render_server)server,
         .self_monitor = a->self_monitor != NULL,
         .prometheus_address = a->self_monitor,
@@ -245,6 +246,7 @@ int cmd_render(int argc, char **argv)
         {"inject.kubernetes-sa-path", "DIR", &a.kubernetes_sa_path, NULL, "service account folder"},
         {"shard", "ID", &a.shard, NULL, "goes into _shard and ${SHARD}"},
         {"replica", "NAME", &a.replica, NULL, "goes into ${REPLICA}"},
+        {"split", NULL, NULL, &a.split, "targets may be split into parts (--split.max-parts over 1)"},
         {"self-monitor", "HOST:PORT", &a.self_monitor, NULL, "adds a job for the shard's own Prometheus"},
         {"prometheus.version", "VERSION", &a.version, NULL, "2.x or 3.x (default 2.42)"},
         {"querier", NULL, NULL, &a.querier, "a querier's configuration instead"},

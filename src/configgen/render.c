@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "configgen/promconf_schema.h"
 #include "configgen/render_parts.h"
+#include "model/part.h"
 
 #include <stdlib.h>
 
@@ -131,11 +132,39 @@ static struct yaml_node *file_list(struct arena *arena, const struct job_conf *j
     return list;
 }
 
+static bool holds_parts(const char *job, const struct assignment *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (target_is_part(items[i].target) && (job == NULL || items[i].target->job == job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The label that tells parts apart stays with up and scrape_*, which no rule reaches, and goes from
+ * the samples before the user's rules look. */
+static void drop_part_label(struct arena *arena, struct yaml_node *job)
+{
+    const struct yaml_node *own = yaml_get(job, "metric_relabel_configs");
+    struct yaml_node *rules = yaml_new_sequence(arena), *rule = yaml_new_mapping(arena);
+    yaml_set(arena, rule, "action", string_of(arena, "labeldrop"));
+    yaml_set(arena, rule, "regex", string_of(arena, PART_LABEL));
+    yaml_append(arena, rules, rule);
+    for (size_t i = 0; !yaml_is_null(own) && i < own->count; i++) {
+        yaml_append(arena, rules, own->items[i]);
+    }
+    yaml_set(arena, job, "metric_relabel_configs", rules);
+}
+
 static struct yaml_node *render_job(struct arena *arena, const struct job_conf *job,
                                     const struct render_options *opts,
-                                    const struct render_index *all)
+                                    const struct render_index *all, bool split)
 {
     struct yaml_node *out = kept_keys(arena, job->node), *rules = restoring_rules(arena, job);
+    if (split) {
+        drop_part_label(arena, out);
+    }
     yaml_set(arena, out, "scheme", string_of(arena, "http"));
     yaml_set(arena, out, "proxy_url", string_of(arena, opts->proxy_url));
     yaml_set(arena, out, "follow_redirects", yaml_new_plain(arena, "false"));
@@ -290,8 +319,11 @@ int render_config(const struct promconf *conf, const struct render_options *opts
     expand_external_labels(arena, root, opts);
     struct render_index all =
         render_index_build(arena, NULL, items, opts->form == TARGET_FORM_STATIC ? count : 0);
+    bool parts = !opts->split && holds_parts(NULL, items, count);
     for (size_t i = 0; i < conf->job_count; i++) {
-        yaml_append(arena, jobs, render_job(arena, &conf->jobs[i], opts, &all));
+        const struct job_conf *job = &conf->jobs[i];
+        bool split = opts->split || (parts && holds_parts(job->name, items, count));
+        yaml_append(arena, jobs, render_job(arena, job, opts, &all, split));
     }
     if (opts->self_monitor && promconf_job(conf, SELF_MONITOR_JOB) == NULL) {
         yaml_append(arena, jobs, self_monitor_job(arena, opts));

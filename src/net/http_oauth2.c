@@ -2,6 +2,10 @@
  * Prometheus: a form by POST, the client's id and secret by basic authentication, form-encoded first; when the endpoint
  * takes no such thing, as fields of the form. Messages never carry the secret or the answer's text.
  *
+ * Redirects are followed as Go's client follows those of a POST: 301, 302 and 303 turn it into a GET without the form,
+ * 307 and 308 send the form again. The header with id and secret goes to the endpoint's own host only, and a form that
+ * holds them never from https to http.
+ *
  * A waiter that is woken may end its scrape, and with it the profile and this object: freeing waits for the waking to
  * end. */
 #include "net/http_oauth2.h"
@@ -14,6 +18,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define ANSWER_BYTES_MAX ((size_t)256 << 10)
 #define FETCH_TIMEOUT_MS 30000L
@@ -30,6 +35,9 @@ struct oauth2 {
     struct profile_file secret;
     struct http_profile *profile; /* TLS, proxy and client authentication of the endpoint */
     char *url, *form, *client_id;
+    char *next_url; /* of a redirect; NULL = url */
+    int hops;
+    bool as_get;               /* a redirect has turned the POST into one */
     char *token, *secret_used; /* the token was got, or is being got, with this secret */
     bool in_form;              /* id and secret go into the form */
     bool style_known;
@@ -127,6 +135,7 @@ void oauth2_free(struct oauth2 **handle)
     bytes_done(&o->answer);
     vec_done(&o->waiters);
     free(o->url);
+    free(o->next_url);
     free(o->form);
     free(o->client_id);
     free(o);
@@ -208,9 +217,17 @@ static int take_answer(struct oauth2 *o, long status, struct errctx *err)
 
 static int begin(struct oauth2 *o, struct errctx *err);
 
+static void forget_redirects(struct oauth2 *o)
+{
+    MEM_FREE(o->next_url);
+    o->hops = 0;
+    o->as_get = false;
+}
+
 /* The endpoint refused id and secret in the header: once more with both in the form. */
 static bool try_form(struct oauth2 *o)
 {
+    forget_redirects(o);
     if (o->style_known || o->in_form) {
         o->in_form = o->in_form && o->style_known;
         return false;
@@ -227,6 +244,24 @@ static void start(struct oauth2 *o)
     curl_loop_start(o->cl, o->easy, on_done, o);
 }
 
+/* The next hop of a redirect; ERR_NOT_FOUND when the answer is none. */
+static int follow(struct oauth2 *o, CURL *easy, long status)
+{
+    char *url = http_profile_redirect(o->profile, easy);
+    if (url == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    free(o->next_url);
+    o->next_url = url;
+    o->as_get = o->as_get || status < 307;
+    if (++o->hops >= HTTP_REDIRECTS_MAX) {
+        return errctx_set(&o->last_err, ERR_LIMIT, "token endpoint: stopped after %d redirects", HTTP_REDIRECTS_MAX);
+    }
+    bytes_clear(&o->answer);
+    drop_transfer(o);
+    return begin(o, &o->last_err);
+}
+
 static void on_done(void *data, CURL *easy, CURLcode code)
 {
     struct oauth2 *o = data;
@@ -234,9 +269,14 @@ static void on_done(void *data, CURL *easy, CURLcode code)
     long status = 0;
     errctx_clear(&o->last_err);
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    int rc = code == CURLE_OK ? follow(o, easy, status) : 0;
+    if (code == CURLE_OK && rc == 0) {
+        start(o);
+        return;
+    }
     if (code != CURLE_OK) {
         errctx_set(&o->last_err, ERR_UNAVAILABLE, "token endpoint: %s", curl_loop_error(easy, code));
-    } else {
+    } else if (rc == ERR_NOT_FOUND) {
         refused = take_answer(o, status, &o->last_err) != 0;
         o->style_known = o->style_known || !refused;
     }
@@ -276,16 +316,19 @@ static char *escaped(CURL *easy, const char *text)
 
 static void set_credentials(struct oauth2 *o)
 {
+    bool at_home = o->next_url == NULL || http_profile_same_party(o->url, o->next_url);
     char *id = escaped(o->easy, o->client_id), *secret = escaped(o->easy, o->secret_used);
-    if (o->in_form) {
+    if (!o->as_get && !o->in_form) {
+        curl_easy_setopt(o->easy, CURLOPT_POSTFIELDS, o->form);
+    } else if (!o->as_get) {
         char *form = mem_printf("client_id=%s&client_secret=%s&%s", id, secret, o->form);
         curl_easy_setopt(o->easy, CURLOPT_COPYPOSTFIELDS, form);
         forget(&form);
-    } else {
+    }
+    if (!o->in_form && at_home) {
         curl_easy_setopt(o->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         curl_easy_setopt(o->easy, CURLOPT_USERNAME, id);
         curl_easy_setopt(o->easy, CURLOPT_PASSWORD, secret);
-        curl_easy_setopt(o->easy, CURLOPT_POSTFIELDS, o->form);
     }
     free(id);
     forget(&secret);
@@ -294,17 +337,22 @@ static void set_credentials(struct oauth2 *o)
 static int begin(struct oauth2 *o, struct errctx *err)
 {
     struct view secret;
+    const char *url = o->next_url != NULL ? o->next_url : o->url;
     int rc = profile_file_get(&o->secret, true, &secret, err);
     o->easy = curl_loop_easy_get(o->cl);
+    if (rc == 0 && o->in_form && !o->as_get && strncasecmp(o->url, "https:", 6) == 0 &&
+        strncasecmp(url, "https:", 6) != 0) {
+        rc = errctx_set(err, ERR_INVALID, "token endpoint: redirected from https to http with a secret in the form");
+    }
     if (rc == 0) {
-        rc = http_profile_apply(o->profile, o->easy, o->url, NULL, &o->headers, err);
+        rc = http_profile_apply(o->profile, o->easy, url, NULL, &o->headers, err);
     }
     if (rc != 0) {
         return rc;
     }
     forget(&o->secret_used);
     o->secret_used = mem_dup(secret.base, secret.len);
-    curl_easy_setopt(o->easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(o->easy, o->as_get ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
     set_credentials(o);
     o->headers = curl_slist_append(o->headers, "Accept: application/json");
     curl_easy_setopt(o->easy, CURLOPT_HTTPHEADER, o->headers);
@@ -322,6 +370,7 @@ void oauth2_wait(struct oauth2 *o, struct curl_loop *cl, void (*on_ready)(void *
     }
     struct errctx err = ERRCTX_INIT;
     o->cl = cl;
+    forget_redirects(o);
     if (begin(o, &err) == 0) {
         start(o);
         return;

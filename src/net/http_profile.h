@@ -30,6 +30,9 @@ int http_profile_apply(struct http_profile *p, CURL *easy, const char *url, cons
 char *http_profile_redirect(const struct http_profile *p, CURL *easy);
 bool http_profile_follows(const struct http_profile *p, int status); /* with a Location, that is */
 
+/* May what belongs to `origin` be sent to url: the same host, and not from https to http. */
+bool http_profile_same_party(const char *origin, const char *url);
+
 /* Calls back once when the token fetch under way has ended, well or badly. */
 void http_profile_wait(struct http_profile *p, struct curl_loop *cl, void (*on_ready)(void *data), void *data);
 void http_profile_wait_cancel(struct http_profile *p, void *data);

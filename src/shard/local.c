@@ -1,7 +1,7 @@
 /* A local shard: its assignment.
  *
- * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (pitfall 35).
- * The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
+ * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (guarantee
+ * 35). The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
  * second; removals are written first, and the proxy goes on serving them as LEAVING for a while, because Prometheus
  * scrapes on for some seconds after the file changed, and a refusal would be stored as up=0. The while begins only when
  * the file is known to be written (in the static form: reloaded), however long that takes.
@@ -410,6 +410,13 @@ int local_shard_prepare(struct shard *shard, struct errctx *err)
     return s->write_error[0] == '\0' ? 0 : errctx_set(err, ERR_IO, "%s", s->write_error);
 }
 
+void local_shard_set_version(struct shard *shard, const char *version)
+{
+    struct local_shard *s = of(shard);
+    snprintf(s->info.prometheus_version, sizeof(s->info.prometheus_version), "%s", version);
+    s->info.version_answered = true;
+}
+
 void local_shard_set_url(struct shard *shard, const char *prometheus_url)
 {
     struct local_shard *s = of(shard);
@@ -502,6 +509,7 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
     s->log = (struct logctx){NULL, "shard", s->base.id};
     s->head_source = first_head_source(&s->env);
     s->info.health = SHARD_HEALTH_UNKNOWN;
+    s->info.parts_max = env->parts_max;
     hashmap_init(&s->entries, entry_equal);
     update_idle(s);
     if (access(s->pending_path, F_OK) == 0) {

@@ -1,9 +1,9 @@
 /* The process provider: a row of supervised shards and the wanted number.
  *
  * The wanted number is kept in a file of its own, for it is what a StatefulSet's spec.replicas is elsewhere: the
- * platform's memory of how many shards there are to be, not how many happen to run at the moment (pitfalls 1, 2). What
- * runs beyond it when we start is the rest of an interrupted scale-down and is ended; without a file everything that
- * runs is wanted.
+ * platform's memory of how many shards there are to be, not how many happen to run at the moment (guarantees 1, 2).
+ * What runs beyond it when we start is the rest of an interrupted scale-down and is ended; without a file everything
+ * that runs is wanted.
  *
  * One timer moves all shards. A restart of ours replaces children whose arguments changed, but one after the other and
  * only while all others are ready. */

@@ -146,6 +146,7 @@ struct supervised *supervised_new(struct supervised_env *env, unsigned group)
     s->log_file = mem_printf("%s/prometheus.log", s->dir);
     s->argv = make_argv(s);
     s->log = (struct logctx){NULL, "shard", s->id};
+    metric_add(METRIC_SHARD_PROCESS_EXITS, 0, s->id); /* there from the start, so that the first end is an increase */
     return s;
 }
 

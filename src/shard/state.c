@@ -4,7 +4,7 @@
  * state of a hundred thousand targets is then read and written in constant memory; zstd because labels repeat; a
  * checksum because a half-written file must be noticed, not believed. Writing is atomic, so a bad file means a broken
  * disk, a foreign file or a newer kvass; none of these may stop us from starting, and none may be overwritten unseen
- * (pitfall 19): it is set aside. The file before the newest is kept for that day: an assignment that is one write old
+ * (guarantee 19): it is set aside. The file before the newest is kept for that day: an assignment that is one write old
  * is worth more than none.
  *
  * Numbers that fill 64 bits are written as strings. Keys that are not known are skipped, so that fields can be added.

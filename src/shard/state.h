@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/errctx.h"
+#include "base/prometheus_version.h"
 #include "model/assignment.h"
 #include "model/status.h"
 
@@ -21,6 +22,8 @@ struct state_shard {
     const char *id; /* interned */
     uint64_t generation, epoch;
     int64_t idle_since_ms;
+    char config_hash[65],
+        config_word[65]; /* of a coordinator: what the shard calls this configuration; "" = not known */
     struct state_target *targets;
     size_t target_count;
 };
@@ -37,8 +40,9 @@ struct state {
     char *fallback;   /* read from <path>.old, and why; NULL: from <path>. Not stored */
     uint64_t generation, epoch;
     unsigned wanted_groups;
-    char *stop_reason; /* malloc'd; NULL = none */
-    char *config_text; /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
+    char prometheus_version[PROMETHEUS_VERSION_MAX]; /* last one told, whose rules were in force; "" = none */
+    char *stop_reason;                               /* malloc'd; NULL = none */
+    char *config_text;                               /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
     size_t config_len;
     uint64_t config_generation;
     struct state_shard *shards;

@@ -1,5 +1,6 @@
 /* The decoders: every split of the input and every pause gives the same output and verdict, and a decoder can be used
- * again after a reset. First byte: the encoding. */
+ * again after a reset. Of a stream that is both too long and broken either may be said, as the break may be seen before
+ * the last block is handed out. First byte: the encoding. */
 #include "base/hash.h"
 #include "base/invariant.h"
 #include "base/mem.h"
@@ -65,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rc = decode(d, data + 1, size - 1, size, &want);
     for (size_t i = 0; i < 3; i++) {
         int again = decode(d, data + 1, size - 1, pieces[i], &got);
-        invariant(rc == again);
+        bool long_one = want.len > OUTPUT_MAX || got.len > OUTPUT_MAX;
+        invariant(rc == again || (long_one && rc != 0 && again != 0));
         invariant(rc != 0 || (got.hash == want.hash && got.len == want.len));
     }
     return 0;

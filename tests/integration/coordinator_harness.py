@@ -43,6 +43,12 @@ class Shard:
         wait_for("the generated file", 30, lambda: os.path.exists(self.config))
         self.prometheus = Process(self.command(), os.path.join(self.directory, "prometheus.log"))
 
+    def upgrade(self, binary):
+        """Another Prometheus on the same data; the sidecar stays."""
+        self.prometheus.stop()
+        self.binary = binary
+        self.start_prometheus()
+
     def kill(self):
         for p in (self.sidecar, self.prometheus):
             if p is not None:

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
 
@@ -60,7 +61,7 @@ def wait_for(what, seconds, condition, pause=0.2):
             if value:
                 return value
             last = value
-        except (OSError, KeyError, IndexError, ValueError) as e:
+        except (OSError, HTTPException, KeyError, IndexError, ValueError) as e:
             last = e
         time.sleep(pause)
     raise TimeoutError(f"waited {seconds} s in vain for {what} (last: {last!r})")
@@ -88,7 +89,7 @@ def get_data(url):
 class Process:
     """A child with its output in a file."""
 
-    def __init__(self, args, log, env=None, cwd=None, sockets=None):
+    def __init__(self, args, log, env=None, cwd=None, sockets=None, wrapper=()):
         self.args, self.log_path = args, log
         self.log = open(log, "ab")
         if sockets:  # as systemd passes them: fds from 3 on, LISTEN_PID the process itself
@@ -97,6 +98,7 @@ class Process:
             closes = " ".join(f"{s.fileno()}<&-" for s in fds if s.fileno() >= 3 + len(fds))
             script = f'exec {moves} {closes}; export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={":".join(names)}; exec "$@"'
             args = ["bash", "-c", script, "bash", *args]
+        args = [*wrapper, *args]  # ends with an exec: the process id stays
         self.child = subprocess.Popen(args, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
                                       env={**os.environ, **(env or {})}, cwd=cwd,
                                       pass_fds=[s.fileno() for s in sockets.values()] if sockets else ())
@@ -159,7 +161,7 @@ def scalar(url, expression):
 class Appliance(Process):
     """kvass appliance with Prometheus children on ports of its own."""
 
-    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None):
+    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None, wrapper=()):
         self.directory = directory
         self.base_port = base_port or free_port_run(shards_max)
         self.ports = ports or free_ports(2)
@@ -169,7 +171,7 @@ class Appliance(Process):
                 f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
                 f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
                 f"--shard.prometheus-binary={PROMETHEUS}", *options]
-        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets)
+        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets, wrapper=wrapper)
 
     def wait_ready(self, seconds=60):
         def ready():

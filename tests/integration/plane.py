@@ -78,10 +78,16 @@ def run(file, seconds=600, audit=False):
         pytest.fail(f"on the control plane (exit status {child.returncode}):\n{output[-12000:]}", pytrace=False)
 
 
-def audited(account):
+def audit_end():
+    """Where the audit log ends now."""
+    return os.path.getsize(os.environ["KVASS_TEST_AUDIT"])
+
+
+def audited(account, since=0):
     """What a service account of the namespace kvass asked the API server for: {(verb, group, resource/subresource): set of HTTP codes}."""
     seen = {}
     with open(os.environ["KVASS_TEST_AUDIT"]) as f:
+        f.seek(since)
         for line in f:
             event = json.loads(line)
             ref = event.get("objectRef")

@@ -18,7 +18,7 @@ import time
 from harness import PATIENCE, Appliance, config, get_data, http, query, static_job, wait_for, write
 
 TARGETS = 12
-INTERVAL, TIMEOUT = 5, 4
+INTERVAL, TIMEOUT, RETRY = 5, 4, 1
 SHARE_OF_FAULTS = 0.4
 GOOD = "".join(f'good_{i}{{path="/x/{i}",code="200"}} {i}\n' for i in range(200)).encode()
 LARGE = "".join(f'large_{i}{{path="/x/{i * 2654435761 % 4294967296:x}"}} {i}\n' for i in range(8000)).encode()
@@ -99,7 +99,7 @@ class Target:
         with self.lock:
             if b"user-agent: prometheus/" not in request.lower():
                 return None
-            if self.log and now - self.log[-1][0] < INTERVAL / 2:
+            if self.log and now - self.log[-1][0] < RETRY:
                 return self.log[-1][1]
             fault = self.random.choice(list(FAULTS)) if self.faulty and self.random.random() < SHARE_OF_FAULTS else None
             self.log.append((now, fault))
@@ -140,13 +140,14 @@ class Watch:
 
     def __init__(self, kvass, targets):
         self.kvass, self.targets = kvass, {t.address: t for t in targets}
-        self.wrong, self.seen, self.memory = {}, {}, []
+        self.wrong, self.seen, self.memory, self.errors = {}, {}, [], {}
 
     def look(self):
         self.memory.append(resident_kb(self.kvass.pid))
         for t in get_data(self.kvass.url + "/api/v1/targets?state=active")["activeTargets"]:
             address = t["scrapeUrl"].split("/")[2]
             began = time.mktime(time.strptime(t["lastScrape"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone if t["lastScrape"] else 0
+            self.errors[(address, int(began))] = t["lastError"]
             entries = [fault for at, fault in list(self.targets[address].log) if abs(at - began) < 1.5]
             if len(entries) != 1 or began == 0:
                 continue
@@ -158,13 +159,37 @@ class Watch:
                 self.wrong.pop((address, began), None)
 
 
+    def error_of(self, address, began):
+        """What kvass said of the scrape that began then; its lastScrape is in whole seconds."""
+        return next((e for e in (self.errors.get((address, int(began) + d)) for d in (0, 1, -1)) if e is not None), "not seen")
+
+
 def verdicts(prometheus, seconds):
-    """{instance: list of up values}"""
-    return {m["instance"]: [v for _, v in values] for m, values in query(prometheus, f'up{{job="soak"}}[{seconds}s]')}
+    """{instance: list of (time, whether it failed)}"""
+    return {m["instance"]: [(t, v == "0") for t, v in values] for m, values in query(prometheus, f'up{{job="soak"}}[{seconds}s]')}
 
 
-def run(seconds, directory):
-    FAULTS["bomb"] = (make_bomb(), KEEP, "larger than")
+def judge(targets, ups, watch, say):
+    """Lays each scrape Prometheus stored beside what its target did with it, says every failed one with its cause, and returns
+    those where the two do not agree. A scrape's sample has the time it was due; its requests come until the next one is."""
+    odd = []
+    for t in targets:
+        samples = ups[t.address]
+        for i, (due, failed) in enumerate(samples):
+            until = samples[i + 1][0] if i + 1 < len(samples) else due + INTERVAL
+            entries = [e for e in t.log if due - 0.05 <= e[0] < until - 0.05]
+            faults = [fault for _, fault in entries]
+            if failed or any(faults):
+                text = (f"{due:.3f} {t.address} failed={failed} injected={faults} after {[round(at - due, 3) for at, _ in entries]} s, "
+                        f"kvass: {watch.error_of(t.address, entries[0][0] if entries else due)}")
+                say(text)
+                if not failed or not (faults and all(faults)) or len(faults) != 1:
+                    odd.append(text)
+    return odd
+
+
+def run(seconds, directory, say=lambda text: None):
+    FAULTS["bomb"] = (make_bomb(), KEEP, "larger than" if PATIENCE == 1 else "larger than|deadline exceeded")  # memcheck decodes slowly
     targets = [Target(i) for i in range(TARGETS)]
     write(os.path.join(directory, "prometheus.yml"), config([static_job(
         "soak", [t.address for t in targets], scrape_interval=f"{INTERVAL}s", scrape_timeout=f"{TIMEOUT}s")]))
@@ -193,7 +218,8 @@ def run(seconds, directory):
         status = kvass.stop()
     assert status == 0 and "op=invariant" not in kvass.output(), kvass.output()[-3000:]
     injected = {t.address: sum(1 for _, fault in t.log if fault) for t in targets}
-    failed = {address: ups[address].count("0") for address in injected}
+    failed = {address: sum(1 for _, bad in ups[address] if bad) for address in injected}
+    odd = judge(targets, ups, watch, say)
     kinds = {}
     for t in targets:
         for _, fault in t.log:
@@ -202,8 +228,9 @@ def run(seconds, directory):
     first, last = max(watch.memory[:quarter * 2]), max(watch.memory[-quarter:])
     report = {"seconds": seconds, "scrapes": sum(len(t.log) for t in targets), "faults": sum(injected.values()),
               "failed scrapes": sum(failed.values()), "kinds": {str(k): v for k, v in kinds.items()},
-              "reasons": {str(k): v for k, v in watch.seen.items()}, "RSS first half kB": first, "RSS last quarter kB": last}
+              "reasons": {str(k): v for k, v in watch.seen.items()}, "odd": odd, "RSS first half kB": first, "RSS last quarter kB": last}
     print(json.dumps(report, indent=1))
+    assert not odd, odd
     assert failed == injected, (failed, injected)
     assert not watch.wrong, watch.wrong
     assert last < first * 1.1 + 4096 * PATIENCE, (first, last)
@@ -212,4 +239,4 @@ def run(seconds, directory):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as d:
-        run(60 * float(sys.argv[1]) if len(sys.argv) > 1 else 1800, d)
+        run(60 * float(sys.argv[1]) if len(sys.argv) > 1 else 1800, d, lambda text: print(text, flush=True))

@@ -8,7 +8,8 @@ import pytest
 from harness import BUILD, SOURCE
 
 DOCS = os.path.join(SOURCE, "docs")
-WITH_COMMANDS = ["getting-started.md", "moving.md", "sizing.md", "ha.md", "security.md", "troubleshooting.md"]
+WITH_COMMANDS = ["getting-started.md", "moving.md", "sizing.md", "ha.md", "security.md", "troubleshooting.md", "coordinator.md",
+                 "sidecar.md"]
 
 
 def documents():

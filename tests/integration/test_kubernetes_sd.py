@@ -402,6 +402,38 @@ if plane.is_inside():
         assert owned["__meta_kubernetes_namespace_label_team"] == "other"
         assert "__meta_kubernetes_namespace_name" not in owned
 
+    def make_job(api, name, owner=None):
+        """A Job whose pod its controller makes; no kubelet runs here, so we say that it runs. The pod's name."""
+        one = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "c", "ports": [{"containerPort": 81}]}]}
+        job = {"metadata": {"name": name, **({"ownerReferences": [owner]} if owner else {})}, "spec": {"template": {"spec": one}}}
+        api.create("/apis/batch/v1/namespaces/other/jobs", job)
+        made = wait_for("the pod of the job", 120, lambda: [p["metadata"]["name"] for p in api.get(
+            f"/api/v1/namespaces/other/pods?labelSelector=job-name={name}")["items"]])
+        api.patch(f"/api/v1/namespaces/other/pods/{made[0]}/status", status("10.1.9.9"), plane.STRATEGIC)
+        return made[0]
+
+    def test_jobs_and_cronjobs(cluster, tmp_path):
+        """A pod's Job, and the CronJob above it, as the cluster's own controllers make them; only what was asked for."""
+        api = cluster.api
+        one = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "c"}]}
+        cron = api.create("/apis/batch/v1beta1/namespaces/other/cronjobs", {
+            "metadata": {"name": "report"}, "spec": {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": {"template": {"spec": one}}}}})
+        owner = {"apiVersion": "batch/v1beta1", "kind": "CronJob", "name": "report", "uid": cron["metadata"]["uid"], "controller": True}
+        by_cron, alone = make_job(api, "report-1", owner), make_job(api, "once")
+        names = ("__meta_kubernetes_pod_job_name", "__meta_kubernetes_pod_cronjob_name")
+        for attach, of_cron, of_job in (({"job": True, "cronjob": True}, ("report-1", "report"), ("once", None)),
+                                        ({"job": True}, ("report-1", None), ("once", None)),
+                                        ({"cronjob": True}, (None, "report"), (None, None)),
+                                        ({}, (None, None), (None, None))):
+            done = check(tmp_path, [{"job_name": "p", "kubernetes_sd_configs": [sd("pod", namespaces={"names": ["other"]}, attach_metadata=attach)]}], "p")
+            assert done.returncode == 0, done.stderr
+            found_pods = {t["discoveredLabels"]["__meta_kubernetes_pod_name"]: t["discoveredLabels"] for t in json.loads(done.stdout)}
+            for name, wanted in ((by_cron, of_cron), (alone, of_job)):
+                got = found_pods[name]
+                assert tuple(got.get(n) for n in names) == wanted, (attach, got)
+                assert got["__meta_kubernetes_pod_controller_kind"] == "Job"
+                assert got["__meta_kubernetes_pod_controller_name"] == ("report-1" if name == by_cron else "once")
+
     def test_words_of_a_refusal(cluster, tmp_path):
         """A ServiceAccount without rights: what, where and why, and no targets."""
         kubeconfig = os.path.join(os.environ["KUBE_RUN"], "coord.kubeconfig")

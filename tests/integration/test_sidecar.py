@@ -387,6 +387,15 @@ def test_self_monitoring_and_the_pods_name(world):
         assert json.load(f)[0]["labels"]["__param__shard"] == "prometheus-k8s-7"
 
 
+@pytest.mark.parametrize("pod,replica", [("prometheus-rep-1-10", "prometheus-rep-1"), ("prometheus-7d9f-x2k", "${REPLICA}"), ("", "${REPLICA}")])
+def test_external_labels_tell_shards_and_replicas_apart(world, pod, replica):
+    _, _, pair = start_pushed(world, env={"POD_NAME": pod})
+    text = json.dumps({"global": {"scrape_interval": "1s", "external_labels": {"shard": "${SHARD}", "replica": "${REPLICA}"}}, "scrape_configs": []})
+    assert pair.push_config(text)[0] == 200
+    labels = {"shard": pod or "shard-0", "replica": replica}
+    wait_for("the labels", 60, lambda: all(f"{k}: {v}" in get_data(pair.prometheus_url + "/api/v1/status/config")["yaml"] for k, v in labels.items()))
+
+
 def test_an_agent_without_head_figures(world):
     exporter, addresses, pair = start_pushed(world, options=["--shard.fetch-head-series=false"], agent=True)
     assert pair.push_config(config())[0] == 200

@@ -63,9 +63,8 @@ static void *run(void *data)
         c->server = s;
         c->fd = fd;
         bytes_init(&c->in, 1 << 20);
-        unsigned n = atomic_load(&s->connections);
+        unsigned n = atomic_fetch_add(&s->connections, 1); /* before anything is answered on it */
         invariant(n < RAW_CONNECTIONS_MAX && pthread_create(&s->workers[n], NULL, run_connection, c) == 0);
-        atomic_store(&s->connections, n + 1);
     }
     for (unsigned i = 0; i < atomic_load(&s->connections); i++) {
         pthread_join(s->workers[i], NULL);

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -302,13 +303,188 @@ static void test_silent_losers(void **state)
     raw_server_stop(&server);
 }
 
+/* --- names: libcurl's resolver thread calls this instead of the C library's */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool held; /* calls wait until it is false */
+    unsigned calls, returned;
+} resolver = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0};
+
+/* Every name is 127.0.0.1, but "nowhere" is none. The list is one allocation, which freeaddrinfo below gives back. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+    struct entry {
+        struct addrinfo info;
+        struct sockaddr_in address;
+    } * e;
+    (void)hints;
+    pthread_mutex_lock(&resolver.lock);
+    resolver.calls++;
+    pthread_cond_broadcast(&resolver.changed);
+    while (resolver.held) {
+        pthread_cond_wait(&resolver.changed, &resolver.lock);
+    }
+    resolver.returned++;
+    pthread_cond_broadcast(&resolver.changed);
+    pthread_mutex_unlock(&resolver.lock);
+    if (strncmp(node, "nowhere", 7) == 0) {
+        return EAI_NONAME;
+    }
+    e = mem_calloc(1, sizeof(*e));
+    e->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    e->address.sin_port = htons((uint16_t)(service != NULL ? strtoul(service, NULL, 10) : 0));
+    e->info = (struct addrinfo){.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    e->info.ai_addrlen = sizeof(e->address);
+    e->info.ai_addr = (struct sockaddr *)&e->address;
+    *ret = &e->info;
+    return 0;
+}
+
+void freeaddrinfo(struct addrinfo *info)
+{
+    free(info);
+}
+
+static void resolver_hold(bool held)
+{
+    pthread_mutex_lock(&resolver.lock);
+    resolver.held = held;
+    pthread_cond_broadcast(&resolver.changed);
+    pthread_mutex_unlock(&resolver.lock);
+}
+
+/* Until the resolver's thread has been asked once more. */
+static void wait_for_call(struct fixture *f, unsigned calls)
+{
+    for (bool begun = false; !begun; usleep(1000)) {
+        uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+        pthread_mutex_lock(&resolver.lock);
+        begun = resolver.calls > calls;
+        pthread_mutex_unlock(&resolver.lock);
+    }
+}
+
+static unsigned resolver_calls(void)
+{
+    pthread_mutex_lock(&resolver.lock);
+    unsigned calls = resolver.calls;
+    pthread_mutex_unlock(&resolver.lock);
+    return calls;
+}
+
+/* Names that are not found, one after the other, each answered when libcurl waits for it already: the pipe has the
+ * number it had the time before, and no socket had it in between. */
+static void look_for_nowhere(struct fixture *f)
+{
+    for (int i = 0; i < 3; i++) {
+        struct get g = {0};
+        unsigned left = 1, calls = resolver_calls();
+        resolver_hold(true);
+        get_start(&g, f, "http://nowhere.test:1/", NULL, &left);
+        wait_for_call(f, calls);
+        uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+        resolver_hold(false);
+        while (left > 0) {
+            uv_run(loop_uv(f->loop), UV_RUN_ONCE);
+        }
+        assert_int_equal(g.code, CURLE_COULDNT_RESOLVE_HOST);
+        get_end(&g);
+    }
+}
+
+/* Kept or closed after the answer, as the path says. */
+static void answer_short(struct raw_conn *c, void *data)
+{
+    char *head;
+    bool close_it = false;
+    (void)data;
+    while (!close_it && (head = raw_read_head(c)) != NULL) {
+        close_it = strstr(head, "/close") != NULL;
+        raw_send(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        free(head);
+    }
+}
+
+/* Names are looked up by a thread that wakes us by a pipe of its own, whose numbers are those of sockets a moment later
+ * and a moment before: rounds of lookups, with connections kept, closed by the server, refused, or never found in
+ * between. Each transfer must end by itself. */
+static void test_resolver_wakes_us(void **state)
+{
+    enum { ROUNDS = 20, AT_ONCE = 6 };
+    struct fixture f;
+    struct raw_server server;
+    (void)state;
+    memset(&server, 0, sizeof(server));
+    raw_server_start(&server, answer_short, NULL);
+    fixture_init(&f);
+    look_for_nowhere(&f);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct get gets[AT_ONCE] = {0};
+        unsigned left = AT_ONCE;
+        resolver_hold(round % 2 == 0); /* every second time all of them wait, and are answered at once */
+        for (int i = 0; i < AT_ONCE; i++) {
+            bool refused = i == 4, missing = i == 5;
+            char *url = mem_printf("http://%s%d.test:%u/%s", missing ? "nowhere" : "name", (round + i) % 9,
+                                   refused ? 1 : server.port, (round + i) % 3 == 0 ? "keep" : "close");
+            get_start(&gets[i], &f, url, NULL, &left);
+            free(url);
+        }
+        for (int i = 0; i < 3; i++) {
+            uv_run(loop_uv(f.loop), UV_RUN_NOWAIT);
+        }
+        resolver_hold(false);
+        while (left > 0) { /* some may have ended already */
+            uv_run(loop_uv(f.loop), UV_RUN_ONCE);
+        }
+        for (int i = 0; i < AT_ONCE; i++) {
+            CURLcode want = i == 4 ? CURLE_COULDNT_CONNECT : i == 5 ? CURLE_COULDNT_RESOLVE_HOST : CURLE_OK;
+            assert_int_equal(gets[i].code, want);
+            get_end(&gets[i]);
+        }
+    }
+    look_for_nowhere(&f);
+    fixture_done(&f);
+    raw_server_stop(&server);
+}
+
+/* A cancelled transfer does not wait for a resolver that hangs. */
+static void test_cancel_in_the_resolver(void **state)
+{
+    struct fixture f;
+    struct get g = {0};
+    unsigned left = 2, calls = resolver_calls();
+    (void)state;
+    fixture_init(&f);
+    resolver_hold(true);
+    unsigned returned = calls; /* none is under way */
+    get_start(&g, &f, "http://hangs.test:1/", NULL, &left);
+    wait_for_call(&f, calls);
+    curl_loop_cancel(f.curl, g.easy);
+    get_end(&g);
+    fixture_done(&f);
+    pthread_mutex_lock(&resolver.lock);
+    assert_int_equal(resolver.returned, returned); /* it hangs still: nobody waited for it */
+    pthread_mutex_unlock(&resolver.lock);
+    assert_false(g.done);
+    resolver_hold(false);
+    pthread_mutex_lock(&resolver.lock);
+    while (resolver.returned == returned) {
+        pthread_cond_wait(&resolver.changed, &resolver.lock);
+    }
+    pthread_mutex_unlock(&resolver.lock);
+    usleep(50000); /* the thread's own end, for leak checkers */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_second_address),
-        cmocka_unit_test(test_give_up_in_a_resume),
-        cmocka_unit_test(test_silent_losers),
+        cmocka_unit_test(test_second_address),         cmocka_unit_test(test_give_up_in_a_resume),
+        cmocka_unit_test(test_silent_losers),          cmocka_unit_test(test_resolver_wakes_us),
+        cmocka_unit_test(test_cancel_in_the_resolver),
     };
     curl_net_init();
+    alarm(300); /* what waits for a thread in vain shall end */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

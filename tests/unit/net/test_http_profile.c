@@ -25,7 +25,8 @@ struct recorder {
     pthread_mutex_t lock;
     char *head, *body; /* of the last request */
     unsigned requests;
-    char location[128]; /* non-empty: answer 302 to it */
+    char location[128]; /* non-empty: answer `redirect` to it */
+    int redirect;
     char reply_body[256];
     int reply_status;
     int delay_ms;
@@ -47,7 +48,7 @@ static void record(struct raw_conn *c, void *data)
         int delay_ms = r->delay_ms;
         char *answer =
             r->location[0] != '\0'
-                ? mem_printf("HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", r->location)
+                ? mem_printf("HTTP/1.1 %d Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", r->redirect, r->location)
                 : mem_printf("HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                              r->reply_status, strlen(r->reply_body), r->reply_body);
         pthread_mutex_unlock(&r->lock);
@@ -62,6 +63,7 @@ static void recorder_start(struct recorder *r, SSL_CTX *tls)
     memset(r, 0, sizeof(*r));
     pthread_mutex_init(&r->lock, NULL);
     r->reply_status = 200;
+    r->redirect = 302;
     r->raw.tls = tls;
     raw_server_start(&r->raw, record, r);
 }
@@ -695,6 +697,51 @@ static void test_oauth2_faults(void **state)
     oauth_stop(&o);
 }
 
+static void recorder_redirect(struct recorder *r, int status, const char *host, unsigned port)
+{
+    pthread_mutex_lock(&r->lock);
+    r->redirect = status;
+    snprintf(r->location, sizeof(r->location), "http://%s:%u/real", host, port);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* As Go's client does it: 302 makes a GET of the POST, 307 and 308 keep it; id and secret stay at home. */
+static void test_oauth2_redirects(void **state)
+{
+    static const struct {
+        int status;
+        const char *host, *line;
+        bool authorized;
+    } cases[] = {
+        {301, "127.0.0.1", "GET /real HTTP/1.1\r\n", true},   {302, "127.0.0.1", "GET /real HTTP/1.1\r\n", true},
+        {303, "localhost", "GET /real HTTP/1.1\r\n", false},  {307, "127.0.0.1", "POST /real HTTP/1.1\r\n", true},
+        {308, "localhost", "POST /real HTTP/1.1\r\n", false},
+    };
+    struct oauth o;
+    struct recorder real;
+    oauth_start(&o, state);
+    recorder_start(&real, NULL);
+    recorder_reply(&real, 200, "{\"access_token\":\"moved\"}");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        recorder_redirect(&o.tokens, cases[i].status, cases[i].host, real.raw.port);
+        assert_int_equal(get_with(&o.f, &o.conf), 200);
+        assert_string_equal(seen(&o.f.server, "authorization"), "Bearer moved");
+        assert_true(seen_line(&real, cases[i].line));
+        assert_string_equal(seen(&real, "authorization"), cases[i].authorized ? "Basic aWQ6c2Vj" : "");
+        assert_int_equal(seen_in_body(&real, "grant_type=client_credentials"), cases[i].line[0] == 'P');
+    }
+    unsigned before = recorder_count(&o.tokens);
+    recorder_redirect(&o.tokens, 307, "127.0.0.1", o.tokens.raw.port); /* round and round */
+    assert_int_equal(get_with(&o.f, &o.conf), 0);
+    assert_int_equal(o.f.err.code, ERR_LIMIT);
+    assert_int_equal(recorder_count(&o.tokens) - before, 10);
+    recorder_redirect(&o.tokens, 300, "127.0.0.1", real.raw.port); /* is none */
+    assert_int_equal(get_with(&o.f, &o.conf), 0);
+    assert_int_equal(o.f.err.code, ERR_UNAUTHORIZED);
+    recorder_stop(&real);
+    oauth_stop(&o);
+}
+
 /* Many calls at once need one token; a call that is cancelled or too late while waiting leaves the others alone. */
 static void test_oauth2_at_once(void **state)
 {
@@ -749,6 +796,7 @@ int main(void)
         cmocka_unit_test_prestate(test_oauth2, &s),
         cmocka_unit_test_prestate(test_oauth2_refresh, &s),
         cmocka_unit_test_prestate(test_oauth2_faults, &s),
+        cmocka_unit_test_prestate(test_oauth2_redirects, &s),
         cmocka_unit_test_prestate(test_oauth2_at_once, &s),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@
 enum ending { END_KEEP, END_CLOSE, END_RESET, END_HOLD };
 
 struct script {
+    pthread_mutex_t lock; /* connections are threads */
     struct bytes answer;
     enum ending ending;
     size_t split; /* the answer goes out in two parts; 0 = in one */
@@ -53,13 +54,16 @@ static void play(struct raw_conn *c, void *data)
     struct script *s = data;
     char *head;
     while ((head = raw_read_head(c)) != NULL) {
+        /* What it was when the request came: the test may have the answer and write the next one before send returns.
+         */
+        pthread_mutex_lock(&s->lock);
         free(s->head);
         s->head = head;
         s->requests++;
-        /* What it was when the request came: the test may have the answer and write the next one before send returns. */
         size_t len = s->answer.len, split = s->split;
         enum ending ending = s->ending;
         char *answer = mem_dup(s->answer.base, len);
+        pthread_mutex_unlock(&s->lock);
         send_all(c, answer, split != 0 ? split : len);
         if (split != 0) {
             usleep(300);
@@ -80,14 +84,31 @@ static void play(struct raw_conn *c, void *data)
 
 static void script_answer(struct script *s, const char *head, const char *body, size_t len)
 {
+    pthread_mutex_lock(&s->lock);
     bytes_clear(&s->answer);
     bytes_append_str(&s->answer, head);
     bytes_append(&s->answer, body, len);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void script_end_by(struct script *s, enum ending ending)
+{
+    pthread_mutex_lock(&s->lock);
+    s->ending = ending;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void script_split(struct script *s, size_t split)
+{
+    pthread_mutex_lock(&s->lock);
+    s->split = split;
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void script_init(struct script *s)
 {
     *s = (struct script){0};
+    pthread_mutex_init(&s->lock, NULL);
     bytes_init(&s->answer, (size_t)64 << 20);
 }
 
@@ -95,6 +116,7 @@ static void script_done(struct script *s)
 {
     bytes_done(&s->answer);
     free(s->head);
+    pthread_mutex_destroy(&s->lock);
 }
 
 /* --- good answers */
@@ -160,12 +182,12 @@ static void set_wire(struct script *s, const struct wire *w, bool chunked)
     } else if (framed) {
         bytes_printf(&b, "Content-Length: %zu\r\n\r\n", w->body.len);
     }
-    script_answer(s, b.base, w->body.base, framed && chunked ? 0 : w->body.len);
     if (framed && chunked) { /* the body may hold NULs */
-        bytes_clear(&s->answer);
-        bytes_append(&s->answer, b.base, b.len);
+        script_answer(s, "", b.base, b.len);
+    } else {
+        script_answer(s, b.base, w->body.base, w->body.len);
     }
-    s->ending = w->ending;
+    script_end_by(s, w->ending);
     bytes_done(&b);
 }
 
@@ -219,7 +241,8 @@ static void test_splits(void **state)
         struct rig r = {0};
         rig_start(&r, "", play, &s);
         set_wire(&s, &wires[i], false);
-        for (s.split = 1; s.split < s.answer.len; s.split++) {
+        for (size_t split = 1; split < s.answer.len; split++) {
+            script_split(&s, split);
             if (atomic_load(&r.upstream.connections) >= RAW_CONNECTIONS_MAX - 2) {
                 break;
             }
@@ -316,11 +339,11 @@ static void test_faults(void **state)
     rig_start(&r, "", play, &s);
     for (size_t i = 0; i < sizeof(FAULTS) / sizeof(FAULTS[0]); i++) {
         script_answer(&s, FAULTS[i].head, FAULTS[i].body, strlen(FAULTS[i].body));
-        s.ending = FAULTS[i].ending;
+        script_end_by(&s, FAULTS[i].ending);
         expect_bad(&r, &FAULTS[i]);
         /* the next one is not touched by it */
         script_answer(&s, "HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n", BODY, 41);
-        s.ending = END_KEEP;
+        script_end_by(&s, END_KEEP);
         assert_int_equal(sizeof(BODY) - 1, 41);
         expect_good(&r, FAULTS[i].name);
     }
@@ -408,7 +431,7 @@ static void test_limits(void **state)
     (void)state;
     script_init(&s);
     rig_start(&r, "", play, &s);
-    s.ending = END_CLOSE;
+    script_end_by(&s, END_CLOSE);
     bytes_init(&text, 64 << 20);
     /* a line */
     bytes_append_str(&text, "HTTP/1.1 200 OK\r\n\r\na{x=\"");
@@ -536,7 +559,7 @@ static void test_refused_requests(void **state)
     proxy_publish(r.proxy, t);
     struct reply reply;
     do { /* the workers switch soon */
-        bytes_clear(&s.answer);
+        script_answer(&s, "", "", 0);
         rig_get(&r, "", &reply);
         if (reply.status != 503) {
             reply_done(&reply);

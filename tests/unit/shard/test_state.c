@@ -56,6 +56,7 @@ static struct state *make_state(void)
     s->epoch = UINT64_C(1) << 63;
     s->wanted_groups = 7;
     s->stop_reason = mem_strdup("maintenance \"tonight\"");
+    snprintf(s->prometheus_version, sizeof(s->prometheus_version), "2.53.3+ds1");
     s->config_generation = UINT64_MAX - 7;
     s->config_len = ((size_t)512 << 10) * 2 + 3; /* three pieces, cut in the middle of two-byte characters */
     s->config_text = mem_calloc(1, s->config_len + 1);
@@ -75,7 +76,10 @@ static struct state *make_state(void)
         state_add_target(&s->shards[0], &a, &status);
         target_unref(a.target);
     }
-    state_add_shard(s, "shard-1")->idle_since_ms = 99;
+    struct state_shard *named = state_add_shard(s, "shard-1");
+    named->idle_since_ms = 99;
+    snprintf(named->config_hash, sizeof(named->config_hash), "abc");
+    snprintf(named->config_word, sizeof(named->config_word), "4711");
     struct state_load *load = state_add_load(s, "node", UINT64_MAX);
     load->series = 1000;
     load->scraped = 1200;
@@ -105,6 +109,7 @@ static void assert_same(const struct state *a, const struct state *b)
 {
     assert_true(a->generation == b->generation && a->epoch == b->epoch && a->saved_ms == b->saved_ms);
     assert_int_equal(a->wanted_groups, b->wanted_groups);
+    assert_string_equal(a->prometheus_version, b->prometheus_version);
     assert_string_equal(a->stop_reason != NULL ? a->stop_reason : "", b->stop_reason != NULL ? b->stop_reason : "");
     assert_true(a->config_generation == b->config_generation && a->config_len == b->config_len);
     assert_true((a->config_text == NULL) == (b->config_text == NULL));
@@ -116,6 +121,8 @@ static void assert_same(const struct state *a, const struct state *b)
     for (size_t i = 0; i < a->shard_count; i++) {
         const struct state_shard *x = &a->shards[i], *y = &b->shards[i];
         assert_ptr_equal(x->id, y->id);
+        assert_string_equal(x->config_hash, y->config_hash);
+        assert_string_equal(x->config_word, y->config_word);
         assert_true(x->generation == y->generation && x->epoch == y->epoch && x->idle_since_ms == y->idle_since_ms);
         assert_int_equal(x->target_count, y->target_count);
         for (size_t k = 0; k < x->target_count; k++) {
