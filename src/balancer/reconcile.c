@@ -103,8 +103,8 @@ static void plan_replica(struct reconcile *r, size_t replica, bool is_first, int
     arena_free(&arena);
 }
 
-/* Targets that were restored, or found with a shard, of a job that was taken out of the configuration meanwhile: no discovery
- * will tell that they are gone. */
+/* Targets that were restored, or found with a shard, of a job that was taken out of the configuration meanwhile: no
+ * discovery will tell that they are gone. */
 static void vanish_unknown_jobs(struct reconcile *r, int64_t now_ms)
 {
     vec_foreach(ep, &r->registry.entries) {
