@@ -155,6 +155,11 @@ static void on_operator_change(void *data)
     }
 }
 
+static bool is_version_settled(void *data)
+{
+    return coordinator_version_is_settled(data, timebase_monotonic_ms());
+}
+
 static bool may_post(void *data)
 {
     struct coordinator *c = data;
@@ -331,6 +336,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)c->o->shard_max_memory_bytes, c->o->shard_memory_learn_after_ms},
         .interval_ms = c->o->coordinator_interval_ms,
         .vanish_grace_ms = c->o->target_grace_ms,
         .dry_run = c->o->dry_run,
@@ -395,7 +401,8 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = operator_source_open(c->o, c->d.loop, c->d.http, &(struct operator_hooks){on_operator_change, may_post, c},
+        rc = operator_source_open(c->o, c->d.loop, c->d.http,
+                                  &(struct operator_hooks){on_operator_change, is_version_settled, may_post, c},
                                   &c->monitors, err);
         rc = rc != 0 ? rc : coordinator_reload(c, err);
     }

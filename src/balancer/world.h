@@ -120,7 +120,8 @@ void world_split_states(struct world *w); /* after it; the ledger, too */
 void world_split_restart(struct world *w);
 uint64_t world_split_shared(const struct world *w, const struct world_target *t, uint32_t shard); /* series that what
                                                                   it is to take over from has in that shard already */
-void world_split_freeze(const struct world *w, const struct world_target *t, struct plan_target *ret);
+void world_split_freeze(const struct world *w, struct arena *arena, const struct world_target *t,
+                        struct plan_target *ret);
 bool world_is_planned(const struct world_target *t); /* not scraped by its parts instead */
 
 /* world.c */

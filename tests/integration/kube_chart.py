@@ -20,6 +20,8 @@ VALUES = [
     {"networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}},
     {"image": {"repository": "registry.example/kvass", "tag": "2"}, "imagePullSecrets": [{"name": "pull"}], "serviceAccount": {"annotations": {"a": "b"}}},
     {"rbac": {"discoveryRules": []}, "shards": {"storage": {"storageClassName": "fast", "size": "1Ti"}, "podAnnotations": {"x": "y"}}},
+    {"operator": {"resources": ["servicemonitors", "probes"], "selector": "team in (a,b)", "namespaces": ["a", "b"], "files": False}},
+    {"operator": {"resources": ["scrapeconfigs"], "secrets": False}},
     {"coordinator": {"extraArgs": ["--log.level=debug"], "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}],
                      "affinity": {"nodeAffinity": {}}, "podAnnotations": {"c": "d"}},
      "shards": {"sidecar": {"extraArgs": ["--log.level=debug"]}, "prometheus": {"extraArgs": ["--web.page-title=x"], "retention": "2d"},
@@ -27,7 +29,7 @@ VALUES = [
 ]
 REFUSED = ["coordinator.replicas=0", "coordinator.replicas=two", "shards.replicas=9", "shards.storage.size=lots", "coordinator.maxIdleTime=3",
            "coordinator.extraArgs={web}", "nope=1", "image.repository=", "prometheusYml=", "shards.prometheus.retention=for ever", "shards.nope=1",
-           "rbac.create=perhaps", "image.pullPolicy=Sometimes"]
+           "rbac.create=perhaps", "operator.resources={pods}", "operator.namespaces={A}", "image.pullPolicy=Sometimes"]
 
 
 def helm(*args, check=True):
