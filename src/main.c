@@ -1,4 +1,5 @@
 /* kvass: the table of sub-commands, and what rooms to the right add to tables of rooms to the left. */
+#include "base/nearest.h"
 #include "cli/commands.h"
 #include "k8s/sd.h"
 
@@ -25,7 +26,7 @@ static const struct command COMMANDS[] = {
     {"coordinator", NULL, cmd_role, "balancer alone, all shards remote, behind sidecars"},
     {"sidecar", NULL, cmd_role, "proxy and one shard beside a Prometheus, driven by a coordinator"},
     {"run", NULL, cmd_role, "the role named in kvass.yaml"},
-    {"get", NULL, cmd_get, "shards, targets, moves, reasons or metrics of a running kvass"},
+    {"get", NULL, cmd_get, "shards, targets, moves or metrics of a running kvass, and why"},
     {"check", "config", cmd_check_config, "read and validate a prometheus.yml"},
     {"check", "service-discovery", cmd_check_service_discovery, "discover a job's targets once and print them"},
     {"config", NULL, cmd_config, "show or check the options of a role: config show, config check"},
@@ -63,6 +64,18 @@ static void print_subs(FILE *to, const char *name)
     }
 }
 
+static int unknown_command(const char *name)
+{
+    struct nearest n;
+    nearest_begin(&n, view_of(name));
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        nearest_consider(&n, COMMANDS[i].name);
+    }
+    fprintf(stderr, "kvass: unknown command '%s'%s%s%s; 'kvass help' lists them\n", name,
+            n.best != NULL ? " (did you mean '" : "", n.best != NULL ? n.best : "", n.best != NULL ? "'?)" : "");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -92,6 +105,5 @@ int main(int argc, char **argv)
         print_subs(is_help ? stdout : stderr, argv[1]);
         return is_help ? 0 : 2;
     }
-    fprintf(stderr, "kvass: unknown command '%s'; 'kvass help' lists them\n", argv[1]);
-    return 2;
+    return unknown_command(argv[1]);
 }

@@ -1,12 +1,16 @@
 """What the autopkgtests share: small exporters with an exact number of series, bounded waits, HTTP, and the installed program."""
 import http.server
 import json
+import re
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+
+SERVER = "http://127.0.0.1:9089"
+YAML = "/etc/kvass/kvass.yaml"
 
 
 class Exporter:
@@ -89,3 +93,33 @@ def spread(server, count):
     found, all_shards = targets(server), shards(server)
     ok = len(found) == count and all(t["health"] == "up" and len(t["shards"]) == 1 for t in found)
     return all_shards if ok and all(s["health"] == "ready" for s in all_shards) else None
+
+
+# What only a machine with systemd has.
+
+def systemctl(*arguments, ok=True):
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True)
+    if ok and done.returncode != 0:
+        subprocess.run(["journalctl", "--no-pager", "-n", "40"])
+        raise SystemExit(f"FAILED: systemctl {arguments}: {done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def main_pid(unit):
+    return int(systemctl("show", "-P", "MainPID", unit))
+
+
+def ready():
+    return wait_for("kvass to be ready", 60, lambda: get(f"{SERVER}/-/ready")[0] == 200)
+
+
+def set_options(**options):
+    with open(YAML) as f:
+        text = f.read()
+    for name, value in options.items():
+        key = name.replace("__", "-").replace("_", ".")
+        text, count = re.subn(rf"(?m)^#?{re.escape(key)}: .*$", f"{key}: {value}", text, count=1)
+        check(f"{key} is in {YAML}", count == 1)
+    with open(YAML, "w") as f:
+        f.write(text)
+    kvass("config", "check")

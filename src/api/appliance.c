@@ -3,6 +3,7 @@
  * proxy table over all local shards, built anew and published whenever an assignment or the configuration changes. */
 #include "api/appliance_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/intern.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -27,15 +28,21 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .proxy_url = a->d.proxy_url,
         .form = a->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = a->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)a->o->shard_server,
         .self_monitor = a->o->shard_self_monitor,
         .skip_head_series = !a->o->shard_fetch_head_series,
+        .parts_max = (unsigned)a->o->split_max_parts,
         .gid = a->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .publish = appliance_publish,
         .data = a,
     };
     char *dir = mem_printf("%s/shards/%s", a->o->store_path, ps->id);
     struct shard *s = local_shard_new(&env, ps->id, ps->replica, ps->group, dir, ps->prometheus_url);
     free(dir);
+    if (a->version[0] != '\0') {
+        local_shard_set_version(s, a->version);
+    }
     appliance_restore_shard(a, s);
     reconcile_kick(a->reconcile);
     return s;
@@ -50,7 +57,24 @@ static void on_shard_gone(void *data, const char *id)
 static bool is_discovered(void *data)
 {
     struct appliance *a = data;
-    return discovery_is_initial_done(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms);
+    int64_t now_ms = timebase_monotonic_ms();
+    return (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, false)) &&
+           discovery_is_initial_done(a->discovery, now_ms, a->o->sd_init_timeout_ms);
+}
+
+static void on_operator_change(void *data)
+{
+    struct appliance *a = data;
+    struct errctx err = ERRCTX_INIT;
+    if (a->d.started && !a->d.ending) {
+        (void)!appliance_reload(a, &err); /* it logs */
+    }
+}
+
+static void awaits(void *data, char *ret, size_t size)
+{
+    struct appliance *a = data;
+    (void)discovery_awaits(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms, ret, size);
 }
 
 static void on_provider_change(void *data)
@@ -85,6 +109,8 @@ static struct api_view *take_view(void *data)
             .conf = a->conf,
             .limits = limits,
             .discovered = is_discovered(a),
+            .version_mixture = "",
+            .rules = prometheus_major_name(a->major),
             .stop_reason = a->stop_reason,
             .last_reload_error = a->last_reload_error,
             .last_reload_diff = a->last_reload_diff,
@@ -174,6 +200,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)a->o->shard_max_memory_bytes, a->o->shard_memory_learn_after_ms},
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
@@ -187,6 +214,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
         .on_shard_gone = on_shard_gone,
         .probe = appliance_probe,
         .is_discovered = is_discovered,
+        .awaits = awaits,
         .save = appliance_save,
         .data = a,
     };
@@ -206,6 +234,7 @@ static int choose_version(struct appliance *a, struct errctx *err)
             return errctx_prefix(err, rc, "shard.prometheus-binary");
         }
         log_info(&LOG, "prometheus found", "binary", a->o->shard_prometheus_binary, "version", version);
+        snprintf(a->version, sizeof(a->version), "%.31s", version);
     }
     return prometheus_version_parse(version, &a->major, err);
 }
@@ -223,6 +252,11 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->d.http = http_client_new(a->d.loop);
+        rc = operator_source_open(a->o, a->d.loop, a->d.http,
+                                  &(struct operator_hooks){on_operator_change, NULL, NULL, a}, &a->monitors, err);
+    }
+    if (rc == 0) { /* shards that run on would be told of a configuration without half of its jobs */
+        operator_source_wait(a->monitors, a->d.loop, a->o->sd_init_timeout_ms);
         rc = start_balancer(a, err);
     }
     if (rc == 0) {
@@ -246,6 +280,7 @@ static int start(struct appliance *a, struct errctx *err)
 static void stop(struct appliance *a)
 {
     api_server_free(&a->api, 0);
+    operator_free(&a->monitors);
     discovery_free(&a->discovery);
     helper_free(&a->helper);
     daemon_stop_proxy(&a->d);

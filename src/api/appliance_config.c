@@ -1,6 +1,7 @@
 /* The configuration: loaded, compared, applied whole or not at all. */
 #include "api/appliance_impl.h"
 #include "api/config_diff.h"
+#include "api/operator_source.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/notify.h"
@@ -34,12 +35,14 @@ static void remember(char **slot, const char *text)
     *slot = mem_strdup(text);
 }
 
-static int take_configuration(struct appliance *a, struct promconf *fresh, struct errctx *err)
+static int take_configuration(struct appliance *a, struct promconf_options *opts, struct promconf **conf,
+                              struct errctx *err)
 {
-    int rc = discovery_apply(a->discovery, fresh, err);
+    int rc = operator_source_apply(a->monitors, a->discovery, a->o->config_file, opts, conf, err);
     if (rc != 0) {
         return rc;
     }
+    struct promconf *fresh = *conf;
     char *diff = config_diff(a->conf, fresh);
     log_info(&LOG, "configuration loaded", "file", a->o->config_file, "jobs", log_num((int64_t)fresh->job_count),
              "changes", diff);
@@ -63,13 +66,16 @@ int appliance_reload(void *data, struct errctx *err)
     if (a->d.started) { /* the first load is not a reload */
         notify_reloading();
     }
-    int rc = promconf_load(a->o->config_file, &opts, &fresh, err);
+    int rc = operator_source_load(a->monitors, a->o->config_file, &opts, &fresh, err);
     if (rc == 0 && (a->conf == NULL || strcmp(fresh->hash, a->conf->hash) != 0)) {
-        rc = take_configuration(a, fresh, err);
+        rc = take_configuration(a, &opts, &fresh, err);
     } else if (rc == 0) {
         remember(&a->last_reload_diff, "no change");
     }
     promconf_unref(fresh);
+    if (rc == 0 && a->monitors != NULL) {
+        operator_taken(a->monitors);
+    }
     appliance_drop_view(a);
     remember(&a->last_reload_error, rc == 0 ? "" : err->msg);
     metric_set(METRIC_CONFIGGEN_RELOAD_SUCCESSFUL, rc == 0);

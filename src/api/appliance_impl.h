@@ -8,6 +8,7 @@
 #include "api/server.h"
 #include "discovery/discovery.h"
 #include "discovery/helper.h"
+#include "k8s/operator.h"
 #include "shard/provider.h"
 #include "shard/state.h"
 
@@ -15,6 +16,7 @@ struct appliance {
     struct daemon d;
     const struct options *o;
     struct promconf *conf;
+    struct operator_watch *monitors; /* jobs beside those of the file; NULL = none */
     struct discovery *discovery;
     struct helper *helper; /* runs mechanisms that are not native */
     struct provider *provider;
@@ -30,7 +32,8 @@ struct appliance {
     struct state *restored;       /* shards that have not been made yet find theirs in it; NULL = nothing was saved */
     const char **prometheus_args; /* NULL-ended */
     struct stat config_stat;
-    enum prometheus_major major; /* whose rules to follow */
+    enum prometheus_major major;          /* whose rules to follow */
+    char version[PROMETHEUS_VERSION_MAX]; /* of the binary, as it says; "" = the option says whose rules count */
 };
 
 /* What the API shows has changed: the next call gets a fresh view. */

@@ -21,6 +21,9 @@ static int open_process(struct appliance *a, struct errctx *err)
         .data_dir = a->o->store_path,
         .binary = a->o->shard_prometheus_binary,
         .extra_args = a->prometheus_args,
+        .agent_flag = a->o->shard_server != SHARD_SERVER_AGENT ? NULL
+                      : a->major >= PROMETHEUS_3               ? "--agent"
+                                                               : "--enable-feature=agent",
         .base_port = (unsigned)a->o->shard_prometheus_port,
         .groups_max = (unsigned)a->o->shard_max_shard,
         .prepare = prepare_shard,
@@ -46,6 +49,14 @@ static int open_systemd(struct appliance *a, struct errctx *err)
 
 int appliance_open_provider(struct appliance *a, struct errctx *err)
 {
+    if (a->o->shard_server == SHARD_SERVER_VMAGENT) {
+        return errctx_set(err, ERR_INVALID,
+                          "shard.server: vmagent is not started by kvass; put kvass sidecar beside it");
+    }
+    if (a->o->shard_server == SHARD_SERVER_AGENT && a->o->shard_type == SHARD_TYPE_SYSTEMD) {
+        return errctx_set(err, ERR_INVALID,
+                          "shard.server: agents need shard.type=process, or kvass sidecar beside them");
+    }
     return a->o->shard_type == SHARD_TYPE_SYSTEMD ? open_systemd(a, err) : open_process(a, err);
 }
 

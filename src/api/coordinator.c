@@ -3,6 +3,7 @@
  * Facts arrive through callbacks, decisions are the round's. */
 #include "api/coordinator_impl.h"
 #include "api/limits.h"
+#include "api/operator_source.h"
 #include "base/metrics.h"
 #include "base/notify.h"
 #include "base/timebase.h"
@@ -38,6 +39,7 @@ static void on_change(void *data, struct shard *s)
     log_info(&LOG, "shard", "shard", s->id, "health", shard_health_name(info->health), "err",
              info->error[0] != '\0' ? info->error : NULL);
     coordinator_drop_view(c);
+    coordinator_version_soon(c);
     reconcile_kick(c->reconcile);
 }
 
@@ -66,14 +68,17 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .profile = c->profile,
         .lanes = c->lanes,
         .poll_ms = c->o->coordinator_interval_ms,
+        .ask_version = strcmp(c->o->prometheus_version, "auto") == 0,
         .find = find_targets,
         .on_status = on_status,
         .on_change = on_change,
         .on_conflict = on_conflict,
         .on_stopped = on_stopped,
+        .on_word = coordinator_on_word,
         .data = c,
     };
     if (c->make_own != NULL && ps->id == c->own_id) {
+        c->own_api_url = ps->api_url;
         return c->make_own(c->own_data, ps);
     }
     if (ps->api_url == NULL) {
@@ -81,6 +86,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     }
     struct shard *s = remote_shard_new(&env, ps->id, ps->replica, ps->group, ps->api_url);
     remote_shard_set_stop_reason(s, c->stop_reason);
+    coordinator_tell_word(c, s);
     return s;
 }
 
@@ -88,7 +94,9 @@ static void on_shard_gone(void *data, const char *id)
 {
     struct coordinator *c = data;
     log_info(&LOG, "shard removed", "shard", id);
+    coordinator_forget_word(c, id);
     coordinator_drop_view(c);
+    coordinator_version_soon(c);
 }
 
 void coordinator_set_stop_reason(void *data, const char *reason)
@@ -117,7 +125,45 @@ void coordinator_set_stop_reason(void *data, const char *reason)
 static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
-    return discovery_is_initial_done(c->discovery, timebase_monotonic_ms(), c->o->sd_init_timeout_ms);
+    int64_t now_ms = timebase_monotonic_ms();
+    /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
+    return (c->monitors == NULL || operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
+           discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
+           coordinator_version_is_settled(c, now_ms);
+}
+
+static void awaits(void *data, char *ret, size_t size)
+{
+    struct coordinator *c = data;
+    int64_t now_ms = timebase_monotonic_ms();
+    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) > 0) {
+        return;
+    }
+    if (c->monitors != NULL && !operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) {
+        snprintf(ret, size, "the operator resources have not been listed");
+    } else if (!coordinator_version_is_settled(c, now_ms)) {
+        snprintf(ret, size, "no shard has told the version of its Prometheus");
+    }
+}
+
+static void on_operator_change(void *data)
+{
+    struct coordinator *c = data;
+    struct errctx err = ERRCTX_INIT;
+    if (!c->d.ending) {
+        (void)!coordinator_reload(c, &err); /* it logs */
+    }
+}
+
+static bool is_version_settled(void *data)
+{
+    return coordinator_version_is_settled(data, timebase_monotonic_ms());
+}
+
+static bool may_post(void *data)
+{
+    struct coordinator *c = data;
+    return c->lock->ops->is_held(c->lock);
 }
 
 static void on_provider_change(void *data)
@@ -173,6 +219,8 @@ static struct api_view *take_view(void *data)
             .conf = c->conf,
             .limits = limits,
             .discovered = is_discovered(c),
+            .version_mixture = c->version_mixture,
+            .rules = prometheus_major_name(c->conf != NULL ? c->conf->major : c->major),
             .stop_reason = c->stop_reason,
             .last_reload_error = c->last_reload_error,
             .last_reload_diff = c->last_reload_diff,
@@ -205,6 +253,7 @@ void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), v
     c->ended_data = data;
     c->d.ending = true;
     log_info(&LOG, "end", "shards", "go on as they are");
+    coordinator_save_words(c);
     api_server_free(&c->api, API_GRACE_MS);
     c->lock->ops->release(c->lock, on_lock_released, c);
 }
@@ -247,6 +296,7 @@ static int start_probes(struct coordinator *c, struct errctx *err)
         .count_mode = c->o->scrape_count == SCRAPE_COUNT_FAST ? COUNT_FAST : COUNT_STRICT,
         .timeout_offset_ratio = c->o->scrape_timeout_offset,
         .disable_keep_alive = c->o->scrape_disable_keep_alive,
+        .split = c->o->split_max_parts > 1,
         .scrape_proxy = getenv("SCRAPE_PROXY"),
         .body_bytes_max = (size_t)c->o->proxy_max_body_size_bytes,
         .line_bytes_max = (size_t)c->o->proxy_max_line_size_bytes,
@@ -262,6 +312,7 @@ static int start_api(struct coordinator *c, struct errctx *err)
         .view = take_view,
         .reload = coordinator_reload,
         .set_stop_reason = coordinator_set_stop_reason,
+        .count_families = coordinator_count_families,
         .data = c,
     };
     return api_server_new(daemon_take_fd(&c->d.api_fd), daemon_option(c->o->web_config_file),
@@ -285,6 +336,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)c->o->shard_max_memory_bytes, c->o->shard_memory_learn_after_ms},
         .interval_ms = c->o->coordinator_interval_ms,
         .vanish_grace_ms = c->o->target_grace_ms,
         .dry_run = c->o->dry_run,
@@ -301,6 +353,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
         .on_shard_gone = on_shard_gone,
         .probe = probe,
         .is_discovered = is_discovered,
+        .awaits = awaits,
         .save = no_save,
         .lock = c->lock,
         .on_epoch = coordinator_save_epoch,
@@ -310,20 +363,17 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
     return 0;
 }
 
-/* `auto` means the oldest that is supported: what it takes, every shard takes. */
-static void choose_version(struct coordinator *c)
-{
-    c->major = prometheus_version_or(c->o->prometheus_version, PROMETHEUS_2);
-}
-
 static int prepare(struct coordinator *c, struct errctx *err)
 {
     bool inherited;
     int rc = c->o->store_path[0] != '\0' ? daemon_prepare_store(&c->d, "coordinator.lock", err) : 0;
-    rc = rc != 0 ? rc : coordinator_load_epoch(c, err);
+    rc = rc != 0 ? rc : coordinator_load_state(c, err);
     if (rc == 0) {
         rc = listener_open(c->o->web_address, "api", &c->d.api_fd, &inherited, err);
         rc = rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
+    }
+    if (rc == 0 && !c->d.is_guest) {
+        daemon_tell_unused_ports(&c->d);
     }
     if (rc == 0 && c->o->shard_http_config_file[0] != '\0') {
         rc = http_config_load(c->o->shard_http_config_file, &c->profile, err);
@@ -335,9 +385,9 @@ static int prepare(struct coordinator *c, struct errctx *err)
 int coordinator_start(struct coordinator *c, struct errctx *err)
 {
     const struct discovery_events events = {on_job, c};
-    choose_version(c);
     int rc = prepare(c, err);
     if (rc == 0) {
+        coordinator_version_begin(c);
         c->d.http = c->d.is_guest ? c->d.http : http_client_new(c->d.loop);
         c->lanes = remote_lanes_new(SHARD_CALLS);
         rc = start_balancer(c, err);
@@ -351,7 +401,10 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = coordinator_reload(c, err);
+        rc = operator_source_open(c->o, c->d.loop, c->d.http,
+                                  &(struct operator_hooks){on_operator_change, is_version_settled, may_post, c},
+                                  &c->monitors, err);
+        rc = rc != 0 ? rc : coordinator_reload(c, err);
     }
     rc = rc != 0 ? rc : start_probes(c, err);
     if (rc == 0) {
@@ -364,6 +417,9 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
 void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
+    loop_timer_free(&c->version_timer);
+    coordinator_samples_done(c);
+    operator_free(&c->monitors);
     discovery_free(&c->discovery);
     helper_free(&c->helper);
     daemon_stop_proxy(&c->d);
@@ -387,6 +443,7 @@ void coordinator_stop(struct coordinator *c)
     free(c->last_reload_error);
     free(c->last_reload_diff);
     free(c->epoch_path);
+    vec_done(&c->words);
     daemon_done(&c->d);
 }
 

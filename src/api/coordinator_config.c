@@ -2,6 +2,7 @@
  * shard objects; probes by the proxy table. */
 #include "api/config_diff.h"
 #include "api/coordinator_impl.h"
+#include "api/operator_source.h"
 #include "base/metrics.h"
 #include "base/notify.h"
 #include "shard/static.h"
@@ -22,12 +23,14 @@ static void publish_for_probes(struct coordinator *c)
     }
 }
 
-static int take_configuration(struct coordinator *c, struct promconf *fresh, struct errctx *err)
+static int take_configuration(struct coordinator *c, struct promconf_options *opts, struct promconf **conf,
+                              struct errctx *err)
 {
-    int rc = discovery_apply(c->discovery, fresh, err);
+    int rc = operator_source_apply(c->monitors, c->discovery, c->o->config_file, opts, conf, err);
     if (rc != 0) {
         return rc;
     }
+    struct promconf *fresh = *conf;
     char *diff = config_diff(c->conf, fresh);
     log_info(c->d.log, "configuration loaded", "file", c->o->config_file, "jobs", log_num((int64_t)fresh->job_count),
              "changes", diff);
@@ -40,23 +43,39 @@ static int take_configuration(struct coordinator *c, struct promconf *fresh, str
     return 0;
 }
 
-static int load(struct coordinator *c, struct errctx *err)
+static int load_as(struct coordinator *c, enum prometheus_major major, struct promconf_options *opts,
+                   struct promconf **ret, struct errctx *err)
 {
-    const struct promconf_options opts = {
-        .major = c->major,
+    *opts = (struct promconf_options){
+        .major = major,
         .kubernetes_url = c->o->inject_kubernetes_url,
         .kubernetes_proxy = c->o->inject_kubernetes_proxy,
         .kubernetes_sa_path = c->o->inject_kubernetes_sa_path,
     };
+    return operator_source_load(c->monitors, c->o->config_file, opts, ret, err);
+}
+
+static int load(struct coordinator *c, struct errctx *err)
+{
+    struct promconf_options opts;
     struct promconf *fresh = NULL;
+    struct errctx newer = ERRCTX_INIT;
     (void)daemon_file_changed(c->o->config_file, &c->config_stat);
-    int rc = promconf_load(c->o->config_file, &opts, &fresh, err);
+    int rc = load_as(c, c->major, &opts, &fresh, err);
+    if (rc != 0 && c->conf == NULL && !c->version_settled && load_as(c, PROMETHEUS_3_8, &opts, &fresh, &newer) == 0) {
+        c->major = PROMETHEUS_3_8; /* nobody has said yet whose rules count: what a newer one takes is no error */
+        errctx_clear(err);
+        rc = 0;
+    }
     if (rc == 0 && (c->conf == NULL || c->conf->major != fresh->major || strcmp(fresh->hash, c->conf->hash) != 0)) {
-        rc = take_configuration(c, fresh, err);
+        rc = take_configuration(c, &opts, &fresh, err);
     } else if (rc == 0) {
         remember(&c->last_reload_diff, "no change");
     }
     promconf_unref(fresh);
+    if (rc == 0 && c->monitors != NULL) {
+        operator_taken(c->monitors);
+    }
     return rc;
 }
 
@@ -67,6 +86,7 @@ int coordinator_reload(void *data, struct errctx *err)
     if (c->d.started) {
         notify_reloading();
     }
+    c->refused_major = 0;
     int rc = load(c, err);
     coordinator_drop_view(c);
     remember(&c->last_reload_error, rc == 0 ? "" : err->msg);
@@ -94,4 +114,6 @@ void coordinator_watch_config(void *data)
     if (daemon_file_changed(c->o->config_file, &last)) {
         (void)!coordinator_reload(c, &err);
     }
+    coordinator_version_look(c);
+    coordinator_save_words(c);
 }

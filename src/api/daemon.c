@@ -100,7 +100,21 @@ int daemon_open_listeners(struct daemon *d, struct errctx *err)
         return errctx_prefix(err, rc, "web.proxy-addr");
     }
     rc = listener_open(d->o->web_address, "api", &d->api_fd, &inherited, err);
-    return rc != 0 ? errctx_prefix(err, rc, "web.address") : 0;
+    if (rc != 0) {
+        return errctx_prefix(err, rc, "web.address");
+    }
+    daemon_tell_unused_ports(d);
+    return 0;
+}
+
+void daemon_tell_unused_ports(const struct daemon *d)
+{
+    char address[64];
+    const int ours[] = {d->proxy_fd, d->api_fd};
+    for (int at = 0; listener_next_unused(ours, 2, &at, address);) {
+        log_warn(d->log, "held port", "address", address, "err", "the .socket unit holds it and nobody answers there",
+                 "action", "make its ListenStream= and web.address, web.proxy-addr agree, see kvass(8)");
+    }
 }
 
 int daemon_take_fd(int *fd)
@@ -122,6 +136,7 @@ int daemon_start_proxy(struct daemon *d, struct proxy_table *first, const struct
         .timeout_offset_ratio = d->o->scrape_timeout_offset,
         .pass_compressed = d->o->scrape_pass_compressed,
         .disable_keep_alive = d->o->scrape_disable_keep_alive,
+        .split = d->o->split_max_parts > 1,
         .scrape_proxy = getenv("SCRAPE_PROXY"),
         .body_bytes_max = (size_t)d->o->proxy_max_body_size_bytes,
         .line_bytes_max = (size_t)d->o->proxy_max_line_size_bytes,

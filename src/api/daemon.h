@@ -20,6 +20,8 @@ struct daemon_hooks {
     void (*status)(void *data);          /* as often; the place for notify_status */
 };
 
+#define DAEMON_MEMORY_MS 15000 /* between two readings of a local Prometheus' memory */
+
 struct daemon {
     const struct options *o;
     const struct logctx *log;
@@ -53,6 +55,9 @@ int daemon_prepare_store(struct daemon *d, const char *lock_name, struct errctx 
 /* The proxy's port and the API's, before anything else: a port in use ends the start before anything is touched.
  * Connections that come early wait in the sockets' queues. */
 int daemon_open_listeners(struct daemon *d, struct errctx *err) MUST_CHECK;
+
+/* Tells of ports that the service manager holds for us and nobody answers on; api and proxy fds are still ours. */
+void daemon_tell_unused_ports(const struct daemon *d);
 
 /* Begins with `first` (NULL: refuses until one is published). Records come through events. */
 int daemon_start_proxy(struct daemon *d, struct proxy_table *first, const struct proxy_events *events,

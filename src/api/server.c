@@ -119,9 +119,9 @@ static void ready_known(struct api_call *c)
 {
     const struct api_view *v = view_of_call(c);
     bool ready = v->discovered && (v->role == RECONCILE_ACTING || v->role == RECONCILE_STANDBY);
-    char *text = mem_printf("%s\n", ready             ? "kvass is ready."
-                                    : !v->discovered ? "First discovery is not done yet."
-                                                     : v->blocked);
+    char *text = mem_printf("%s\n", ready                                     ? "kvass is ready."
+                                    : !v->discovered && v->blocked[0] == '\0' ? "First discovery is not done yet."
+                                                                              : v->blocked);
     http_respond(c->exchange, ready ? 200 : 503, API_TEXT_TYPE, view_of(text));
     free(text);
 }

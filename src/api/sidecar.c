@@ -24,7 +24,7 @@
 #define API_GRACE_MS       3000
 #define VIEW_AGE_MS        300
 #define VERSION_RETRY_MS   5000
-#define VERSION_AGAIN_MS   600000
+#define VERSION_AGAIN_MS   60000
 #define VERSION_TIMEOUT_MS 5000
 #define VERSION_BYTES_MAX  ((size_t)1 << 20)
 
@@ -64,15 +64,24 @@ static struct sidecar_view *take_view(void *data)
 static void version_told(struct sidecar *sc, const char *version)
 {
     struct errctx err = ERRCTX_INIT;
-    enum prometheus_major major = version[0] >= '3' && version[1] == '.' ? PROMETHEUS_3 : PROMETHEUS_2;
-    if (!sc->major_known || major != sc->major) {
-        log_info(&LOG, "prometheus found", "url", sc->o->prometheus_url, "version", version);
+    enum prometheus_major major = sc->major;
+    if (strcmp(version, sc->version) == 0) {
+        return;
     }
-    sc->major_known = true;
+    int rc = prometheus_version_parse(version, &major, &err);
+    log_info(&LOG, "prometheus found", "url", sc->o->prometheus_url, "version", version, "rules",
+             rc == 0 ? prometheus_major_name(major) : NULL, "err", rc != 0 ? err.msg : NULL);
+    if (rc != 0) {
+        return;
+    }
+    snprintf(sc->version, sizeof(sc->version), "%s", version);
+    local_shard_set_version(sc->shard, version);
     if (major != sc->major) {
+        errctx_clear(&err);
         sc->major = major;
-        (void)!sidecar_reload(sc, &err);
+        (void)!sidecar_reload(sc, &err); /* it logs */
     }
+    sidecar_save(sc);
 }
 
 static void on_version(void *data, const struct http_answer *answer)
@@ -85,13 +94,19 @@ static void on_version(void *data, const struct http_answer *answer)
     sc->next_version_ms = timebase_monotonic_ms() + (is_final ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
     if (version != NULL) {
         version_told(sc, version);
+    } else if (is_final) {
+        local_shard_set_version(sc->shard, "");
     }
     json_decref(root);
 }
 
-/* A Prometheus may be upgraded beside us, so it is asked again now and then. */
+/* A Prometheus may be upgraded beside us, so it is asked again now and then, and after it was away. */
 static void ask_version(struct sidecar *sc)
 {
+    enum shard_health health = sc->shard->ops->info(sc->shard)->health;
+    bool came_back = health == SHARD_HEALTH_READY && sc->last_health != SHARD_HEALTH_READY;
+    sc->last_health = health;
+    sc->next_version_ms = came_back ? 0 : sc->next_version_ms;
     if (strcmp(sc->o->prometheus_version, "auto") != 0 || sc->version_call != NULL ||
         timebase_monotonic_ms() < sc->next_version_ms) {
         return;
@@ -143,6 +158,19 @@ static const char *choose_id(const struct options *o)
     return intern(o->shard_id[0] != '\0' ? o->shard_id : pod != NULL && pod[0] != '\0' ? pod : "shard-0");
 }
 
+/* In a pod of a StatefulSet, <set>-<ordinal>: the set, which is what a coordinator calls the replica. Else "". */
+static const char *choose_replica(void)
+{
+    const char *pod = getenv("POD_NAME"), *dash = pod != NULL ? strrchr(pod, '-') : NULL;
+    if (dash == NULL || dash[1] == '\0' || dash[1 + strspn(dash + 1, "0123456789")] != '\0') {
+        return "";
+    }
+    char *set = mem_dup(pod, (size_t)(dash - pod));
+    const char *replica = intern(set);
+    free(set);
+    return replica;
+}
+
 /* The folder must exist before it can be named absolutely: target files are named in the configuration, which
  * Prometheus may read with another working directory. */
 static int choose_paths(struct sidecar *sc, struct errctx *err)
@@ -180,9 +208,12 @@ static void make_shard(struct sidecar *sc)
         .proxy_url = sc->d.proxy_url,
         .form = sc->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = sc->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)sc->o->shard_server,
         .self_monitor = sc->o->shard_self_monitor,
         .skip_head_series = !sc->o->shard_fetch_head_series,
+        .parts_max = (unsigned)sc->o->split_max_parts,
         .gid = sc->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .config_path = sc->output_path,
         .pending_path = sc->pending_path,
         .publish = sidecar_publish,
@@ -193,7 +224,7 @@ static void make_shard(struct sidecar *sc)
         len--;
     }
     char *url = mem_dup(sc->o->prometheus_url, len);
-    sc->shard = local_shard_new(&env, sc->id, "", 0, sc->output_dir, url);
+    sc->shard = local_shard_new(&env, sc->id, choose_replica(), 0, sc->output_dir, url);
     free(url);
 }
 

@@ -30,8 +30,9 @@ struct sidecar {
     char *stop_reason;
     char *config_error; /* why the configuration offered last is not the one in use; "" when it is */
     struct stat config_stat;
-    enum prometheus_major major; /* whose rules to follow */
-    bool major_known;
+    enum prometheus_major major;          /* whose rules to follow */
+    char version[PROMETHEUS_VERSION_MAX]; /* as Prometheus said it last, "" = never; kept over a restart */
+    enum shard_health last_health;        /* at the last watch */
     struct http_call *version_call;
     int64_t next_version_ms;
 };

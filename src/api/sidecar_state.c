@@ -90,6 +90,7 @@ static struct state *compose(struct sidecar *sc, const struct sidecar_change *ch
     st->saved_ms = timebase_realtime_ms();
     st->generation = sc->table_generation;
     st->epoch = change->epoch;
+    memcpy(st->prometheus_version, sc->version, sizeof(st->prometheus_version));
     st->stop_reason = mem_strdup(change->stop_reason != NULL ? change->stop_reason : sc->stop_reason);
     if (text != NULL) {
         st->config_len = change->config_text != NULL ? change->config_len : sc->config_len;
@@ -150,6 +151,15 @@ static int read_any(struct sidecar *sc, struct state **ret, struct errctx *err)
     return rc;
 }
 
+/* What it was last is what it most likely still is; it is asked anyway. */
+static void restore_version(struct sidecar *sc, const char *version)
+{
+    if (strcmp(sc->o->prometheus_version, "auto") == 0 && prometheus_version_parse(version, &sc->major, NULL) == 0) {
+        memcpy(sc->version, version, sizeof(sc->version));
+        local_shard_set_version(sc->shard, version);
+    }
+}
+
 struct state *sidecar_restore(struct sidecar *sc)
 {
     struct errctx err = ERRCTX_INIT;
@@ -158,10 +168,14 @@ struct state *sidecar_restore(struct sidecar *sc)
     if (rc != 0 && rc != ERR_NOT_FOUND) {
         log_error(&LOG, "load state", "err", err.msg, "action", "begin with an empty assignment");
     }
+    if (st != NULL && st->fallback != NULL) {
+        log_error(&LOG, "load state", "err", st->fallback, "action", "begin with what was stored the time before");
+    }
     const struct state_shard *shard = st != NULL ? find_shard(sc, st) : NULL;
     if (st != NULL) {
         sc->table_generation = st->generation;
         sc->epoch = st->epoch;
+        restore_version(sc, st->prometheus_version);
         sc->generation = shard != NULL ? shard->generation : 0;
         if (st->stop_reason != NULL) {
             free(sc->stop_reason);

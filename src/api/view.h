@@ -13,6 +13,17 @@ struct view_decision {
     const char *from, *to, *reason; /* shard ids, "" = none */
 };
 
+struct view_part {
+    const struct target *target; /* referenced */
+    bool is_coming;              /* is to take over from what runs */
+    enum ledger_state state;
+    enum target_health health;
+    uint64_t series, scraped;
+    const char *error, *reason; /* "" when none */
+    const char *shards[VIEW_OWNERS_MAX];
+    unsigned shard_count;
+};
+
 struct view_target {
     const char *job;
     const struct target *target;     /* NULL for dropped, invalid and duplicate ones */
@@ -22,11 +33,13 @@ struct view_target {
     int64_t last_scrape_ms, last_duration_us;
     uint64_t series, scraped;
     bool size_known;
-    const char *error, *reason;          /* "" when none */
+    const char *error, *reason; /* "" when none */
     int64_t last_move_ms;
     struct view_decision decision;
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
     unsigned shard_count;
+    struct view_part *parts; /* of a split target, by generation and number */
+    unsigned part_count;
 };
 
 /* Dropped, invalid and duplicate ones of a job, those beyond keep_dropped_targets included. */
@@ -41,7 +54,10 @@ struct view_shard {
     enum shard_health health;
     struct shard_info info;
     uint64_t load_series, load_scraped, limit_series, limit_scraped;
+    double bytes_per_series; /* learnt; 0 = not */
+    bool limited_by_memory;  /* limit_series comes from it */
     uint32_t targets, in_transfer, leaving;
+    uint32_t estimated; /* of the targets: not measured yet, the load holds an estimate */
 };
 
 struct view_move {
@@ -75,6 +91,8 @@ struct api_view {
     uint64_t rounds;
     bool discovered; /* all first discoveries done */
     const char *stop_reason;
+    const char *version_mixture;   /* "" when all shards follow the same Prometheus' rules */
+    const char *rules;             /* whose are in force */
     const char *last_reload_error; /* "" when the running configuration is the file's */
     const char *last_reload_diff;  /* what the last reload changed, in words */
 };
@@ -84,7 +102,7 @@ struct view_source {
     struct promconf *conf;
     struct plan_limits limits;
     bool discovered;
-    const char *stop_reason, *last_reload_error, *last_reload_diff;
+    const char *stop_reason, *last_reload_error, *last_reload_diff, *version_mixture, *rules;
     int64_t now_ms;
 };
 

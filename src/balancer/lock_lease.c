@@ -85,7 +85,10 @@ static void lock_step_down(struct lock *lock, const char *reason)
         return;
     }
     if (lease_is_unelected(l->lease)) {
-        lease_free(&l->lease); /* two without an election would fence each other in turn: the newer one stays */
+        /* Two without an election would fence each other in turn: the newer one stays, until there is an election. */
+        lease_free(&l->lease);
+        l->conf.elected_only = true;
+        on_given_up(l);
     } else {
         lease_release(l->lease, on_given_up, l);
     }

@@ -2,7 +2,7 @@
  * too many owners, and lists those with too few.
  *
  * An owner counts while its group is listed and not lost. A group below the platform's number that is not listed is a
- * missing answer, not a missing group (pitfall 2): it keeps its targets. Nothing is ever taken from a group before as
+ * missing answer, not a missing group (guarantee 2): it keeps its targets. Nothing is ever taken from a group before as
  * many others as the target wants have proved themselves by good scrapes of their own; when the group that gives up
  * sees the target down as well, attempts are proof enough, or a dead target could never be moved. The plan changes
  * the wish; a group that is silent learns it when it is back. */

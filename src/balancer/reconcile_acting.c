@@ -151,6 +151,17 @@ static void adopt_late(struct reconcile *r, int64_t now_ms)
     }
 }
 
+static void wait_for_discovery(struct reconcile *r)
+{
+    char what[180] = "", why[256];
+    if (r->env.awaits != NULL) {
+        r->env.awaits(r->env.data, what, sizeof(what));
+    }
+    snprintf(why, sizeof(why), "the first discovery of every job is not done yet%s%s", what[0] != '\0' ? ": " : "",
+             what);
+    wait_for(r, why);
+}
+
 static bool may_act(struct reconcile *r, int64_t now_ms)
 {
     if (r->fenced) {
@@ -163,8 +174,8 @@ static bool may_act(struct reconcile *r, int64_t now_ms)
         return false;
     }
     if (!reconcile_is_discovered(r)) {
-        if (!r->acting) {
-            wait_for(r, "the first discovery of every job is not done yet");
+        if (!r->acting || !r->conf.shards_own) {
+            wait_for_discovery(r);
         }
         return false;
     }

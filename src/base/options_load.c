@@ -2,68 +2,28 @@
  * then the file is read, since it may name the role; only then are values applied, in the order default, file, section,
  * flag. Values of sections that belong to other roles are checked too, so that a shared file is refused as a whole. */
 #include "base/duration.h"
+#include "base/nearest.h"
 #include "base/options.h"
 #include "base/options_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Edits (insert, delete, replace, swap of neighbours) between two names of at most NAME_MAX bytes. */
-#define NAME_MAX_BYTES 64
-static unsigned edit_distance(struct view a, struct view b)
-{
-    unsigned rows[3][NAME_MAX_BYTES + 1];
-    unsigned *before = rows[0], *last = rows[1], *now = rows[2];
-    for (unsigned j = 0; j <= b.len; j++) {
-        last[j] = before[j] = j;
-    }
-    for (unsigned i = 1; i <= a.len; i++) {
-        now[0] = i;
-        for (unsigned j = 1; j <= b.len; j++) {
-            unsigned best = last[j - 1] + (a.base[i - 1] != b.base[j - 1]);
-            best = last[j] + 1 < best ? last[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a.base[i - 1] == b.base[j - 2] && a.base[i - 2] == b.base[j - 1] &&
-                before[j - 2] + 1 < best) {
-                best = before[j - 2] + 1;
-            }
-            now[j] = best;
-        }
-        unsigned *spare = before;
-        before = last;
-        last = now;
-        now = spare;
-    }
-    return last[b.len];
-}
-
-static void consider(struct view name, const char *candidate, unsigned *best_distance, const char **best)
-{
-    unsigned distance = edit_distance(name, view_of(candidate));
-    if (distance < *best_distance) {
-        *best_distance = distance;
-        *best = candidate;
-    }
-}
-
 const char *option_nearest(struct view name, unsigned roles)
 {
-    const char *best = NULL;
-    if (name.len == 0 || name.len > NAME_MAX_BYTES) {
-        return NULL;
-    }
-    unsigned distance = (unsigned)(name.len / 3) + 2; /* farther ones are no help */
+    struct nearest n;
+    nearest_begin(&n, name);
     for (int id = 0; id < OPTION_COUNT; id++) {
         if (roles == 0 || (option_row((enum option_id)id)->roles & roles) != 0) {
-            consider(name, option_row((enum option_id)id)->name, &distance, &best);
+            nearest_consider(&n, option_row((enum option_id)id)->name);
         }
     }
     for (size_t i = 0; i < OPTION_ALIAS_COUNT; i++) {
         if (roles == 0 || (OPTION_ALIASES[i].roles & roles) != 0) {
-            consider(name, OPTION_ALIASES[i].name, &distance, &best);
+            nearest_consider(&n, OPTION_ALIASES[i].name);
         }
     }
-    return best != NULL || roles == 0 ? best : option_nearest(name, 0);
+    return n.best != NULL || roles == 0 ? n.best : option_nearest(name, 0);
 }
 
 void option_roles_text(unsigned roles, struct bytes *out)
@@ -147,14 +107,13 @@ static int apply(struct options *o, const struct option_setting *s, struct errct
 
 static int apply_file(struct options *o, const struct option_settings *file, unsigned section, struct errctx *err)
 {
-    vec_foreach (s, &file->list) {
+    vec_foreach(s, &file->list) {
         if (s->section != section || (s->roles & (unsigned)o->role) == 0) {
             continue;
         }
         int rc = apply(o, s, err);
         if (rc != 0) {
-            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column,
-                                 VIEW_FMT(s->name));
+            return errctx_prefix(err, rc, "%s:%d:%d: %.*s", o->file, s->origin.line, s->column, VIEW_FMT(s->name));
         }
     }
     return 0;
@@ -162,13 +121,13 @@ static int apply_file(struct options *o, const struct option_settings *file, uns
 
 static int apply_flags(struct options *o, const struct option_settings *flags, struct errctx *err)
 {
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if ((s->roles & (unsigned)o->role) == 0) {
             struct bytes roles;
             bytes_init(&roles, 64);
             option_roles_text(s->roles, &roles);
-            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s",
-                                VIEW_FMT(s->name), role_name(o->role), bytes_view(&roles).base);
+            int rc = errctx_set(err, ERR_INVALID, "flag '--%.*s' is not one of the %s but of: %s", VIEW_FMT(s->name),
+                                role_name(o->role), bytes_view(&roles).base);
             bytes_done(&roles);
             return rc;
         }
@@ -176,65 +135,6 @@ static int apply_flags(struct options *o, const struct option_settings *flags, s
         if (rc != 0) {
             return errctx_prefix(err, rc, "flag '--%.*s'", VIEW_FMT(s->name));
         }
-    }
-    return 0;
-}
-
-/* Where an option's value came from, for a message about two of them. */
-static const char *place(const struct options *o, enum option_id id)
-{
-    const struct option_origin *origin = &o->origins[id];
-    switch (origin->source) {
-    case OPTION_FROM_FILE:
-        return arena_printf(o->arena, "%s (%s:%d)", option_row(id)->name, o->file, origin->line);
-    case OPTION_FROM_FLAG:
-        return arena_printf(o->arena, "%s (flag)", option_row(id)->name);
-    case OPTION_FROM_DEFAULT:
-        break;
-    }
-    return arena_printf(o->arena, "%s (default)", option_row(id)->name);
-}
-
-static bool is_version(const char *text)
-{
-    if (strcmp(text, "auto") == 0 || strcmp(text, "2.x") == 0 || strcmp(text, "3.x") == 0) {
-        return true;
-    }
-    int parts = 0;
-    for (bool more = text[0] == '2' || text[0] == '3'; more; parts++) {
-        size_t digits = strspn(text, "0123456789");
-        if (digits == 0 || digits > 6) {
-            return false;
-        }
-        more = text[digits] == '.';
-        text += digits + more;
-    }
-    return *text == '\0' && (parts == 2 || parts == 3);
-}
-
-/* What one row's bounds cannot say. */
-static int check_together(const struct options *o, struct errctx *err)
-{
-    if (o->balance_low_mark > o->balance_high_mark) {
-        return errctx_set(err, ERR_INVALID, "%s is above %s", place(o, OPTION_ID_balance_low_mark),
-                          place(o, OPTION_ID_balance_high_mark));
-    }
-    if (o->shard_min_shard > o->shard_max_shard) {
-        return errctx_set(err, ERR_INVALID, "%s is above %s", place(o, OPTION_ID_shard_min_shard),
-                          place(o, OPTION_ID_shard_max_shard));
-    }
-    if (o->balance_even_out > 0 && o->balance_even_out < 1.05) {
-        return errctx_set(err, ERR_INVALID, "%s is neither 0 (off) nor at least 1.05",
-                          place(o, OPTION_ID_balance_even_out));
-    }
-    if (!is_version(o->prometheus_version)) {
-        return errctx_set(err, ERR_INVALID, "%s is none of auto, 2.x, 3.x, or a version such as 2.42.0",
-                          place(o, OPTION_ID_prometheus_version));
-    }
-    if ((o->role & (ROLE_APPLIANCE | ROLE_COORDINATOR)) != 0 && o->shard_type == SHARD_TYPE_HTTP &&
-        o->shard_http_url[0] == '\0') {
-        return errctx_set(err, ERR_INVALID, "%s is http, so shard.http-url must name the shard service",
-                          place(o, OPTION_ID_shard_type));
     }
     return 0;
 }
@@ -249,8 +149,7 @@ static void derive(struct options *o)
     }
     const char *address = o->web_proxy_addr;
     bool any = host == 0 || strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
-    o->inject_proxy =
-        arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
+    o->inject_proxy = arena_printf(o->arena, "http://%.*s:%s", any ? 9 : (int)host, any ? "127.0.0.1" : address, port);
 }
 
 /* What the file says to other roles must be good as well. */
@@ -277,7 +176,7 @@ static int build(struct options *o, const struct option_settings *file, const st
     rc = rc == 0 ? apply_file(o, file, (unsigned)o->role, err) : rc;
     rc = rc == 0 ? apply_flags(o, flags, err) : rc;
     rc = rc == 0 ? check_other_roles(o, file, err) : rc;
-    rc = rc == 0 ? check_together(o, err) : rc;
+    rc = rc == 0 ? options_check_together(o, err) : rc;
     if (rc == 0) {
         derive(o);
     }
@@ -289,7 +188,7 @@ static int load(enum role role, const struct option_settings *flags, struct aren
 {
     const char *path = OPTIONS_FILE_DEFAULT;
     bool required = false, found;
-    vec_foreach (s, &flags->list) {
+    vec_foreach(s, &flags->list) {
         if (s->id == OPTION_ID_kvass_config) {
             path = s->text;
             required = true;
@@ -300,8 +199,10 @@ static int load(enum role role, const struct option_settings *flags, struct aren
         return rc;
     }
     if (role == ROLE_FROM_FILE && file->role == ROLE_FROM_FILE) {
-        return errctx_set(err, ERR_INVALID, found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
-                                                  : "%s does not exist, so no role is known", path);
+        return errctx_set(err, ERR_INVALID,
+                          found ? "%s: 'role' is missing: appliance, coordinator or sidecar"
+                                : "%s does not exist, so no role is known",
+                          path);
     }
     struct options o;
     options_default(role != ROLE_FROM_FILE ? role : file->role, &o);

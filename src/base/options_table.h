@@ -65,6 +65,9 @@ const char *option_alias_name(enum option_id id, unsigned roles);
 /* The known name nearest to a misspelt one, of these roles if possible, or NULL when none is near. */
 const char *option_nearest(struct view name, unsigned roles);
 
+/* The last step of a load (options_check.c). */
+int options_check_together(const struct options *o, struct errctx *err) MUST_CHECK;
+
 const char *option_default_text(enum option_id id, enum role role);
 
 /* Parses text into the field; the message has no name and no place in front. */

@@ -14,7 +14,8 @@ static void print_help(FILE *to, const struct command_help *help, const struct a
         char left[80];
         snprintf(left, sizeof(left), "--%s%s%s", specs[i].name, specs[i].placeholder != NULL ? "=" : "",
                  specs[i].placeholder != NULL ? specs[i].placeholder : "");
-        fprintf(to, "  %-28s %s\n", left, specs[i].help);
+        bool is_output = strcmp(specs[i].name, "output") == 0;
+        fprintf(to, "  %-28s %s%s\n", left, specs[i].help, is_output ? "; -o is short for it" : "");
     }
 }
 

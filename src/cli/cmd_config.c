@@ -1,5 +1,7 @@
 /* kvass config show|check: what the daemon would run with. `show` prints every option of the role with the place its
- * value came from, in a form kvass.yaml takes; `check` only judges. Both take the daemon's own flags. */
+ * value came from, in a form kvass.yaml takes; `check` judges as the role would at its
+ * start, files that options name included. Both take the daemon's own flags. */
+#include "api/preflight.h"
 #include "base/options.h"
 #include "cli/args.h"
 #include "cli/commands.h"
@@ -72,7 +74,10 @@ int cmd_config(int argc, char **argv)
     }
     if (show) {
         print_options(&o);
+    } else if (preflight_check(&o, &err) != 0) {
+        fprintf(stderr, "kvass: %s\n", err.msg);
+        rc = 1;
     }
     options_done(&o);
-    return 0;
+    return rc;
 }

@@ -2,6 +2,7 @@
 #include "api/appliance.h"
 #include "api/coordinator.h"
 #include "api/pod.h"
+#include "api/preflight.h"
 #include "api/sidecar.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -21,31 +22,24 @@ static void print_help(enum role role)
     bytes_done(&text);
 }
 
-static const struct {
-    enum role role;
-    unsigned shard_types; /* a bit for each it can run; 0: it has none */
-    int (*run)(const struct options *o);
-} ROLES[] = {
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD, appliance_run},
-    {ROLE_APPLIANCE, 1u << SHARD_TYPE_K8S, pod_run},
-    {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, coordinator_run},
-    {ROLE_SIDECAR, 0, sidecar_run},
-};
-
 static int run(const struct options *o)
 {
+    struct errctx err = ERRCTX_INIT;
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
               getenv("JOURNAL_STREAM") != NULL);
-    for (size_t i = 0; i < sizeof(ROLES) / sizeof(ROLES[0]); i++) {
-        unsigned types = ROLES[i].shard_types;
-        if (ROLES[i].role == o->role && (types == 0 || (types & 1u << o->shard_type) != 0)) {
-            return ROLES[i].run(o);
-        }
+    if (preflight_check(o, &err) != 0) {
+        log_error(NULL, "start", "role", role_name(o->role), "err", err.msg, "action", "exit");
+        return 1;
     }
-    fprintf(stderr,
-            "kvass: this version runs the role appliance with --shard.type=process, systemd or k8s, and the role "
-            "coordinator with --shard.type=k8s, static or http\n");
-    return EXIT_USAGE;
+    switch (o->role) {
+    case ROLE_APPLIANCE:
+        return o->shard_type == SHARD_TYPE_K8S ? pod_run(o) : appliance_run(o);
+    case ROLE_COORDINATOR:
+        return coordinator_run(o);
+    case ROLE_SIDECAR:
+        break;
+    }
+    return sidecar_run(o);
 }
 
 int cmd_role(int argc, char **argv)

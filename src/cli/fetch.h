@@ -6,7 +6,8 @@
 
 #define FETCH_BYTES_MAX ((size_t)1 << 30)
 
-/* method NULL = GET. Any status but 200 is ERR_UNAVAILABLE with the answer's first words. token NULL = none. The body
+/* method NULL = GET. Any status but 200 is ERR_UNAVAILABLE,
+ * with what the answer says. token NULL = none. The body
  * goes to ret_body (bytes_done by the caller, on failure too). */
 int fetch(const char *method, const char *url, const char *token, struct bytes *ret_body,
           struct errctx *err) MUST_CHECK;

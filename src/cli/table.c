@@ -1,7 +1,9 @@
 /* Aligned text tables: see table.h. */
 #include "cli/table.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void table_init(struct table *t, const char *headers)
 {
@@ -68,4 +70,16 @@ void table_print(const struct table *t, FILE *to, bool colour)
         fprintf(to, "%*s%s%s%s%*s%s", t->right[column] ? pad : 0, "", on, text, *on != '\0' ? "\033[0m" : "",
                 t->right[column] || last ? 0 : pad, "", last ? "\n" : "  ");
     }
+}
+
+bool terminal_moves_cursor(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) != 0 && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+}
+
+bool terminal_has_colour(void)
+{
+    const char *no = getenv("NO_COLOR");
+    return terminal_moves_cursor() && (no == NULL || *no == '\0');
 }

@@ -26,4 +26,8 @@ void table_number(struct table *t, double n); /* rounded to a whole number */
 /* colour: header bold, and the words ready, up, down, unreachable, ... in their colours. */
 void table_print(const struct table *t, FILE *to, bool colour);
 
+/* Of stdout: a terminal that is not a dumb one, and, for colour, no NO_COLOR in the environment. */
+bool terminal_has_colour(void);
+bool terminal_moves_cursor(void);
+
 #endif

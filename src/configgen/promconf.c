@@ -32,7 +32,7 @@ struct load {
     VEC(struct job_conf) jobs;
     struct hashmap names;
     uint64_t hash;
-    size_t files;
+    size_t files, file_jobs;
 };
 
 struct name_entry {
@@ -106,13 +106,13 @@ static int add_jobs(struct load *l, const struct yaml_node *root)
     return 0;
 }
 
-static int parse_file(struct load *l, const char *path, struct view text, enum conf_struct top,
-                      struct yaml_node **ret)
+static int parse_file(struct load *l, const char *path, const char *base_dir, struct view text,
+                      enum conf_struct top, struct yaml_node **ret)
 {
     struct conf_reader *r = &l->reader;
     struct yaml_node *root = NULL;
     r->file = path;
-    r->base_dir = conf_path_folder(r->arena, path);
+    r->base_dir = base_dir;
     l->hash = hash_pair(l->hash, hash_view(text));
     int rc = yaml_parse(r->arena, path, text, &root, r->err);
     if (rc != 0) {
@@ -139,7 +139,8 @@ static int add_included(struct load *l, const char *path)
     if (rc == 0) {
         conf_pop(&l->reader, 0);
         rc =
-            parse_file(l, arena_strdup(l->g->arena, path), bytes_view(&text), CONF_INCLUDED, &root);
+            parse_file(l, arena_strdup(l->g->arena, path), conf_path_folder(l->g->arena, path), bytes_view(&text),
+                       CONF_INCLUDED, &root);
     }
     bytes_done(&text);
     if (rc == 0) {
@@ -171,10 +172,49 @@ static int add_includes(struct load *l, const struct yaml_node *root)
     return rc;
 }
 
+/* All of its jobs, or none: the reader and what was gathered are as before when it is refused. */
+static int add_extra(struct load *l, const struct promconf_extra *extra, const char *folder)
+{
+    const struct conf_reader before = l->reader;
+    struct yaml_node *root;
+    uint64_t hash = l->hash;
+    size_t jobs = l->jobs.len;
+    conf_pop(&l->reader, 0);
+    int rc = parse_file(l, arena_strdup(l->g->arena, extra->name), folder, extra->text, CONF_INCLUDED, &root);
+    rc = rc != 0 ? rc : add_jobs(l, root);
+    for (; rc != 0 && l->jobs.len > jobs; l->jobs.len--) {
+        const char *name = l->jobs.items[l->jobs.len - 1].name;
+        (void)hashmap_remove(&l->names, hash_view(view_of(name)), name);
+    }
+    const struct conf_reader after = l->reader;
+    l->reader = before;
+    if (rc == 0) {
+        l->reader.needs_version = after.needs_version;
+        l->reader.needs_key = after.needs_key;
+    } else {
+        l->hash = hash;
+    }
+    return rc;
+}
+
+static void add_extras(struct load *l, const char *folder)
+{
+    struct errctx *outer = l->reader.err;
+    for (size_t i = 0; i < l->opts->extra_count; i++) {
+        struct errctx err = ERRCTX_INIT;
+        l->reader.err = &err;
+        if (add_extra(l, &l->opts->extras[i], folder) != 0 && l->opts->on_extra_refused != NULL) {
+            l->opts->on_extra_refused(l->opts->extra_data, i, &err);
+        }
+    }
+    l->reader.err = outer;
+}
+
 static int load_main(struct load *l, const char *path, struct view text)
 {
     struct yaml_node *root = NULL;
-    int rc = parse_file(l, path, text, CONF_TOP, &root);
+    const char *folder = conf_path_folder(l->g->arena, path);
+    int rc = parse_file(l, path, folder, text, CONF_TOP, &root);
     if (rc == 0) {
         l->g->pub.root = root;
         rc = conf_global_read(&l->reader, yaml_get(root, "global"), &l->global);
@@ -185,7 +225,12 @@ static int load_main(struct load *l, const char *path, struct view text)
     if (rc == 0) {
         rc = add_jobs(l, root);
     }
-    return rc != 0 ? rc : add_includes(l, root);
+    rc = rc != 0 ? rc : add_includes(l, root);
+    l->file_jobs = l->jobs.len;
+    if (rc == 0) {
+        add_extras(l, folder);
+    }
+    return rc;
 }
 
 static void finish(struct load *l)
@@ -193,6 +238,7 @@ static void finish(struct load *l)
     struct promconf *c = &l->g->pub;
     const struct conf_reader *r = &l->reader;
     c->job_count = l->jobs.len;
+    c->file_job_count = l->file_jobs;
     c->jobs = arena_dup(l->g->arena, l->jobs.items != NULL ? (const void *)l->jobs.items : "",
                         l->jobs.len * sizeof(*c->jobs));
     c->scrape_interval_ms = l->global.interval_ms;
@@ -274,7 +320,7 @@ void promconf_unref(struct promconf *c)
 
 int promconf_write_whole(const struct promconf *c, struct bytes *out, struct errctx *err)
 {
-    if (yaml_is_null(yaml_get(c->root, "scrape_config_files"))) {
+    if (yaml_is_null(yaml_get(c->root, "scrape_config_files")) && c->file_job_count == c->job_count) {
         bytes_append_view(out, c->text);
         return bytes_check(out, err);
     }

@@ -47,6 +47,7 @@ struct promconf {
     const struct yaml_node *root;
     const struct job_conf *jobs;
     size_t job_count;
+    size_t file_job_count; /* of them, those of files: they come first, then those of promconf_options.extras */
     int64_t scrape_interval_ms, evaluation_interval_ms;
     enum prometheus_major major;
     char hash[17]; /* hex, of the bytes of all files read */
@@ -54,11 +55,23 @@ struct promconf {
         *needs_key; /* the newest Prometheus a key in use came with; NULL: 2.42 has them all */
 };
 
+/* Jobs from elsewhere than files. */
+struct promconf_extra {
+    const char *name; /* in messages, and job_conf.file */
+    struct view text; /* as of a scrape_config_files file */
+};
+
 struct promconf_options {
     enum prometheus_major major;
     bool native_histograms; /* before 3.8: the servers run with the feature native-histograms */
     /* as Kvass 0.3: --inject.kubernetes-url, -proxy, -sa-path; NULL or "" = leave alone */
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
+    /* Taken in behind the files' jobs, relative paths as of the main file. One that is refused, or has a job of a name
+     * that is taken, is left out whole and told of; the rest goes on. */
+    const struct promconf_extra *extras;
+    size_t extra_count;
+    void (*on_extra_refused)(void *data, size_t i, const struct errctx *err); /* NULL: nobody is told */
+    void *extra_data;
 };
 
 /* Reads and validates the file and its scrape_config_files. Errors: "file:line:column: job 'x':

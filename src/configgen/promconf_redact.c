@@ -101,10 +101,28 @@ static void redact(struct arena *arena, struct yaml_node *n)
     }
 }
 
+/* Jobs that no file holds are shown, too. */
+static void add_extras(struct arena *arena, struct yaml_node *root, const struct promconf *c)
+{
+    const struct yaml_node *of_file = yaml_get(root, "scrape_configs");
+    struct yaml_node *jobs = yaml_new_sequence(arena);
+    if (c->file_job_count == c->job_count) {
+        return;
+    }
+    for (size_t i = 0; !yaml_is_null(of_file) && i < of_file->count; i++) {
+        yaml_append(arena, jobs, of_file->items[i]);
+    }
+    for (size_t i = c->file_job_count; i < c->job_count; i++) {
+        yaml_append(arena, jobs, yaml_copy(arena, c->jobs[i].node));
+    }
+    yaml_set(arena, root, "scrape_configs", jobs);
+}
+
 int promconf_write_redacted(const struct promconf *c, struct bytes *out, struct errctx *err)
 {
     struct arena *arena = arena_new();
     struct yaml_node *copy = yaml_copy(arena, c->root);
+    add_extras(arena, copy, c);
     redact(arena, copy);
     int rc = yaml_write(copy, out, err);
     arena_free(&arena);

@@ -15,6 +15,7 @@
 #include "base/vec.h"
 #include "discovery/provider.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define FIRST_BUILD_MS 50 /* a burst of first answers is one build */
@@ -42,6 +43,7 @@ struct discovery {
     struct loop_timer *timer;
     bool is_timer_set;
     int64_t last_build_ms;
+    size_t failed_job;
 };
 
 static struct run *run_find(struct discovery *d, const char *name)
@@ -346,6 +348,7 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < conf->job_count; i++) {
         struct run *r = NULL;
+        d->failed_job = i;
         rc = run_prepare(d, conf, &conf->jobs[i], &r, err);
         if (rc == 0) {
             *vec_push(&fresh) = r;
@@ -362,21 +365,56 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
     return rc;
 }
 
+size_t discovery_failed_job(const struct discovery *d)
+{
+    return d->failed_job;
+}
+
+/* The provider that a job's first targets wait for. Later changes do not count: where something changes all the time,
+ * nothing would ever be decided. */
+static const struct provider *awaited_provider(const struct run *r, int64_t now_ms, int64_t init_timeout_ms)
+{
+    for (size_t i = 0; i < r->providers.len; i++) {
+        const struct provider *p = r->providers.items[i];
+        if (p->has_answered ? !p->is_handed_out : now_ms - p->started_ms <= init_timeout_ms) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
 bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms)
 {
     for (size_t i = 0; i < d->runs.len; i++) {
         const struct run *r = d->runs.items[i];
-        if (!r->was_built) {
+        if (!r->was_built || awaited_provider(r, now_ms, init_timeout_ms) != NULL) {
             return false;
-        }
-        /* Later changes do not count: where something changes all the time, nothing would ever be decided. */
-        for (size_t k = 0; k < r->providers.len; k++) {
-            const struct provider *p = r->providers.items[k];
-            bool waits = p->has_answered ? !p->is_handed_out : now_ms - p->started_ms <= init_timeout_ms;
-            if (waits) {
-                return false;
-            }
         }
     }
     return true;
+}
+
+size_t discovery_awaits(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms, char *ret, size_t size)
+{
+    const struct run *first = NULL;
+    const struct provider *awaited = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < d->runs.len; i++) {
+        const struct provider *p = awaited_provider(d->runs.items[i], now_ms, init_timeout_ms);
+        bool waits = p != NULL || !d->runs.items[i]->was_built;
+        bool is_worse = p != NULL && !p->has_answered; /* than one that is about to be built */
+        if (waits && (first == NULL || (is_worse && (awaited == NULL || awaited->has_answered)))) {
+            first = d->runs.items[i];
+            awaited = p;
+        }
+        count += waits;
+    }
+    if (first != NULL && awaited != NULL && !awaited->has_answered) {
+        snprintf(ret, size, "job '%.80s' waits for an answer to its %s, %zu of %zu jobs are awaited", first->job->name,
+                 awaited->sd->key, count, d->runs.len);
+    } else if (first != NULL) {
+        snprintf(ret, size, "the targets of job '%.80s' are being built, %zu of %zu jobs are awaited", first->job->name,
+                 count, d->runs.len);
+    }
+    return count;
 }

@@ -31,8 +31,15 @@ void discovery_set_helper(struct discovery *d, struct helper *helper);
  * nothing changes. */
 int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *err) MUST_CHECK;
 
+/* The index of the job that the last discovery_apply failed for. */
+size_t discovery_failed_job(const struct discovery *d);
+
 /* True when every provider of every job has answered once, or failed for longer than init_timeout_ms, and every job's
  * targets were handed out. now_ms is monotonic. */
 bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms);
+
+/* The number of jobs that discovery_is_initial_done waits for; when there are any, ret names the first and what of it.
+ */
+size_t discovery_awaits(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms, char *ret, size_t size);
 
 #endif

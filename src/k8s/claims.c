@@ -13,6 +13,7 @@
 static const struct logctx LOG = {NULL, "component", "k8s"};
 
 struct doomed {
+    unsigned ordinal;
     char name[REPLICA_NAME_MAX], uid[REPLICA_WORD_MAX];
 };
 
@@ -20,22 +21,27 @@ struct claims_sweep {
     struct k8s_client *client;
     char *namespace, *set, *match_labels;
     VEC(char *) templates;
-    unsigned first, end;    /* removed ordinals */
-    VEC(unsigned) with_pod; /* ordinals that still have a pod */
+    unsigned first, end; /* removed ordinals */
+    bool (*may_delete)(void *data, unsigned ordinal);
+    void *data;
     VEC(struct doomed) doomed;
     size_t left; /* claims of removed ordinals that the last listing saw */
     struct k8s_list *list;
     struct k8s_call *call;
+    bool is_partial; /* the range has grown since the listing under way began */
     bool done;
 };
 
-struct claims_sweep *claims_sweep_new(struct k8s_client *client, const char *namespace, const struct replica *r)
+struct claims_sweep *claims_sweep_new(struct k8s_client *client, const char *namespace, const struct replica *r,
+                                      bool (*may_delete)(void *data, unsigned ordinal), void *data)
 {
     struct claims_sweep *s = mem_calloc(1, sizeof(*s));
     s->client = k8s_client_ref(client);
     s->namespace = mem_strdup(namespace);
     s->set = mem_strdup(r->name);
     s->match_labels = mem_strdup(r->match_labels);
+    s->may_delete = may_delete;
+    s->data = data;
     vec_foreach(c, &r->claims) {
         *vec_push(&s->templates) = mem_strdup(*c);
     }
@@ -58,7 +64,6 @@ void claims_sweep_free(struct claims_sweep **handle)
         free(*t);
     }
     vec_done(&s->templates);
-    vec_done(&s->with_pod);
     vec_done(&s->doomed);
     k8s_client_unref(s->client);
     free(s->namespace);
@@ -74,6 +79,7 @@ void claims_sweep_extend(struct claims_sweep *s, unsigned first, unsigned end)
     s->first = none || first < s->first ? first : s->first;
     s->end = none || end > s->end ? end : s->end;
     s->done = false;
+    s->is_partial = true;
 }
 
 void claims_sweep_spare(struct claims_sweep *s, unsigned end)
@@ -98,14 +104,10 @@ static bool claim_ordinal(const struct claims_sweep *s, const char *name, unsign
     return false;
 }
 
-static bool has_pod(const struct claims_sweep *s, unsigned ordinal)
+/* The range may have shrunk, and a pod come back, since the claim was listed. */
+static bool may_go(const struct claims_sweep *s, unsigned ordinal)
 {
-    vec_foreach(o, &s->with_pod) {
-        if (*o == ordinal) {
-            return true;
-        }
-    }
-    return false;
+    return ordinal >= s->first && ordinal < s->end && s->may_delete(s->data, ordinal);
 }
 
 static void delete_next(struct claims_sweep *s);
@@ -127,6 +129,9 @@ static void on_deleted(void *data, const struct k8s_answer *a)
 
 static void delete_next(struct claims_sweep *s)
 {
+    while (s->doomed.len > 0 && !may_go(s, s->doomed.items[s->doomed.len - 1].ordinal)) {
+        s->doomed.len--;
+    }
     if (s->doomed.len == 0) {
         return;
     }
@@ -154,8 +159,9 @@ static int on_item(void *data, json_t *item)
         return 0;
     }
     s->left++;
-    if (!has_pod(s, ordinal) && k8s_json_at(item, "metadata.deletionTimestamp") == NULL) {
+    if (may_go(s, ordinal) && k8s_json_at(item, "metadata.deletionTimestamp") == NULL) {
         struct doomed *d = vec_push(&s->doomed);
+        d->ordinal = ordinal;
         snprintf(d->name, sizeof(d->name), "%s", name);
         snprintf(d->uid, sizeof(d->uid), "%s", k8s_json_str(item, "metadata.uid"));
     }
@@ -166,6 +172,7 @@ static void on_begin(void *data)
 {
     struct claims_sweep *s = data;
     s->left = 0;
+    s->is_partial = false;
     vec_clear(&s->doomed);
 }
 
@@ -177,20 +184,14 @@ static void on_listed(void *data, const char *resource_version, const struct k8s
         log_warn(&LOG, "claims", "error", a->err.msg);
         return;
     }
-    s->done = s->left == 0;
+    s->done = s->left == 0 && !s->is_partial;
     delete_next(s);
 }
 
-void claims_sweep_run(struct claims_sweep *s, const struct replica_pod *const *pods, size_t pod_count)
+void claims_sweep_run(struct claims_sweep *s)
 {
     if (s->list != NULL || s->call != NULL || claims_sweep_is_done(s)) {
         return;
-    }
-    vec_clear(&s->with_pod);
-    for (size_t i = 0; i < pod_count; i++) {
-        if (pods[i]->has_ordinal) {
-            *vec_push(&s->with_pod) = pods[i]->ordinal;
-        }
     }
     on_begin(s);
     const struct k8s_list_request req = {

@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALL_TIMEOUT_MS 5000
+#define CALL_TIMEOUT_MS    5000
+#define DURATION_MAX_S     3600  /* of a record; what claims to last longer is garbage and lasts as long as ours */
+#define REFUSED_MS         10000 /* a role takes a moment to come into force: so long it is asked for again */
+#define UNELECTED_RETRY_MS 30000
 
 static const struct logctx LOG = {NULL, "component", "lease"};
 
@@ -34,7 +37,10 @@ struct lease {
     uint64_t transitions;
     bool held, releasing;
     bool was_answered; /* the Lease was read or written once: we have the right */
+    bool was_seen;     /* there was a Lease once */
     bool unelected;
+    bool is_refused; /* since refused_ms: 403 and nothing else so far */
+    int64_t refused_ms;
     void (*on_released)(void *data);
     void *released_data;
 };
@@ -69,6 +75,7 @@ static void keep_object(struct lease *l, json_t *object, int64_t seen_ms)
     l->holder = mem_strdup(spec_string(object, "holderIdentity"));
     int64_t transitions = spec_integer(object, "leaseTransitions");
     l->transitions = transitions > 0 ? (uint64_t)transitions : 0;
+    l->was_seen = true;
 }
 
 static bool is_ours(const struct lease *l)
@@ -76,11 +83,18 @@ static bool is_ours(const struct lease *l)
     return l->holder != NULL && strcmp(l->holder, l->conf.identity) == 0;
 }
 
+/* How long the record is good for after it has changed. What no holder writes is taken for our own duration, never for
+ * none: its author may be alive. */
+static int64_t record_duration_ms(const struct lease *l)
+{
+    int64_t s = spec_integer(l->object, "leaseDurationSeconds");
+    return s > 0 && s <= DURATION_MAX_S ? s * 1000 : l->conf.duration_ms;
+}
+
 /* Somebody else holds it and may still be alive. */
 static bool is_taken(const struct lease *l, int64_t now_ms)
 {
-    return l->holder != NULL && l->holder[0] != '\0' && !is_ours(l) &&
-           now_ms < l->observed_ms + spec_integer(l->object, "leaseDurationSeconds") * 1000;
+    return l->holder != NULL && l->holder[0] != '\0' && !is_ours(l) && now_ms < l->observed_ms + record_duration_ms(l);
 }
 
 /* The record that makes us the holder, or renews it; NULL object: a Lease of our own making. */
@@ -98,7 +112,8 @@ static json_t *wished_record(const struct lease *l, bool release)
         json_object_set_new(object, "spec", spec);
     }
     bool renewal = l->object != NULL && is_ours(l);
-    uint64_t transitions = l->transitions + (l->object != NULL && !renewal);
+    uint64_t transitions = l->transitions + (l->was_seen && !renewal);
+    transitions = transitions <= INT32_MAX ? transitions : 0; /* the type of the API */
     json_object_set_new(spec, "holderIdentity", json_string(release ? "" : l->conf.identity));
     json_object_set_new(spec, "leaseDurationSeconds", json_integer(release ? 1 : l->conf.duration_ms / 1000));
     json_object_set_new(spec, "renewTime", json_string(now));
@@ -153,7 +168,7 @@ static void hold(struct lease *l, bool epoch_changed)
 static void again(struct lease *l)
 {
     /* Candidates spread their tries; the holder keeps its pace. */
-    int64_t ms = l->conf.retry_ms;
+    int64_t ms = l->unelected ? UNELECTED_RETRY_MS : l->conf.retry_ms;
     if (!l->held) {
         ms += ms * (rand() % 1200) / 1000; /* NOLINT: spreading, not secrecy */
     }
@@ -169,12 +184,33 @@ static void released(struct lease *l)
     }
 }
 
+/* Refused from the start, for longer than a role needs to come into force. It may still be granted: asked now and then.
+ */
 static void act_unelected(struct lease *l, const struct k8s_answer *a)
 {
+    int64_t now_ms = timebase_monotonic_ms();
+    if (!l->is_refused) {
+        l->is_refused = true;
+        l->refused_ms = now_ms;
+    }
+    if (l->unelected || l->conf.elected_only || now_ms < l->refused_ms + REFUSED_MS) {
+        again(l);
+        return;
+    }
     log_error(&LOG, "no right to the Lease", "err", a->err.msg, "action", "act without an election", "remedy",
               "grant get, create and update on leases of coordination.k8s.io before running a second one");
     l->unelected = l->held = true;
+    again(l);
     l->listener.on_held(l->listener.data, 0);
+}
+
+static void answered(struct lease *l)
+{
+    l->was_answered = true;
+    if (l->unelected) {
+        lose(l, "the Lease may be used now: there is an election");
+        l->unelected = false;
+    }
 }
 
 static void failed(struct lease *l, const struct k8s_answer *a)
@@ -185,19 +221,29 @@ static void failed(struct lease *l, const struct k8s_answer *a)
         return;
     }
     metric_add(METRIC_K8S_LEASE_FAILURES, 1);
+    if (!l->unelected) {
+        log_warn(&LOG, "lease", "lease", l->conf.name, "error",
+                 a->err.code != 0 ? a->err.msg : "the answer is no Lease with a resourceVersion");
+    }
     if (a->status == 403 && !l->was_answered) {
         act_unelected(l, a);
-        return;
+    } else {
+        l->is_refused = false;
+        again(l);
     }
-    log_warn(&LOG, "lease", "lease", l->conf.name, "error", a->err.msg);
-    again(l);
+}
+
+/* The Lease of an answer, referenced; NULL when it has none or what came is no object of an API server. */
+static json_t *lease_of(const struct k8s_answer *a)
+{
+    return k8s_json_str(a->object, "metadata.resourceVersion")[0] != '\0' ? json_incref(a->object) : NULL;
 }
 
 static void on_written(void *data, const struct k8s_answer *a)
 {
     struct lease *l = data;
     l->call = NULL;
-    json_t *object = a->object != NULL ? json_incref(a->object) : NULL;
+    json_t *object = lease_of(a);
     if (object == NULL) {
         /* Somebody else wrote, or the outcome is unknown: read before the next try. */
         json_decref(l->object);
@@ -212,7 +258,11 @@ static void on_written(void *data, const struct k8s_answer *a)
         released(l);
         return;
     }
-    hold(l, l->transitions != transitions_before);
+    if (is_ours(l)) {
+        hold(l, l->transitions != transitions_before);
+    } else {
+        lose(l, "another holds it");
+    }
     again(l);
 }
 
@@ -240,12 +290,15 @@ static void on_read(void *data, const struct k8s_answer *a)
     l->call = NULL;
     int64_t now_ms = timebase_monotonic_ms();
     if (a->status == 404) {
-        l->was_answered = true;
+        answered(l);
+        if (is_taken(l, now_ms)) {
+            again(l); /* deleted under its holder, who does not know yet: it may be alive as ever */
+            return;
+        }
         json_decref(l->object);
         l->object = NULL;
         free(l->holder);
-        l->holder = NULL;
-        l->transitions = 0;
+        l->holder = NULL; /* the count goes on: what was seen of it is kept */
         if (l->releasing) {
             released(l);
             return;
@@ -253,12 +306,12 @@ static void on_read(void *data, const struct k8s_answer *a)
         write_record(l, false);
         return;
     }
-    json_t *object = a->object != NULL ? json_incref(a->object) : NULL;
+    json_t *object = lease_of(a);
     if (object == NULL) {
         failed(l, a);
         return;
     }
-    l->was_answered = true;
+    answered(l);
     keep_object(l, object, now_ms);
     if (l->held && !is_ours(l)) {
         lose(l, "another holds it");
@@ -314,6 +367,7 @@ struct lease *lease_new(struct loop *loop, struct k8s_client *client, const stru
         .duration_ms = conf->duration_ms != 0 ? conf->duration_ms : 15000,
         .renew_deadline_ms = conf->renew_deadline_ms != 0 ? conf->renew_deadline_ms : 10000,
         .retry_ms = conf->retry_ms != 0 ? conf->retry_ms : 2000,
+        .elected_only = conf->elected_only,
     };
     l->listener = *listener;
     l->loop = loop;

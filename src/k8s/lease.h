@@ -15,6 +15,7 @@ struct lease_conf {
     int64_t duration_ms;          /* 0 = 15 s: others wait that long; whole seconds */
     int64_t renew_deadline_ms;    /* 0 = 10 s: without a renewal for that long we stop acting; less than duration_ms */
     int64_t retry_ms;             /* 0 = 2 s: between tries */
+    bool elected_only;            /* without a right to the Lease: wait for it, never act */
 };
 #define LEASE_IDENTITY_MAX 250
 
@@ -33,9 +34,10 @@ struct lease *lease_new(struct loop *loop, struct k8s_client *client, const stru
 /* True while acting is safe: held, and renewed within the deadline. Ask before every action that leaves the process. */
 bool lease_is_held(const struct lease *l);
 
-/* Held without a Lease: the API server has refused us every right to it from the start, as the roles of Kvass 0.3 do.
- * Whoever runs two such processes has no election; the epochs that shards have seen still fence the older one. The
- * epoch is then 0. */
+/* Held without a Lease: the API server has refused us every right to it from the start and for ten seconds, as the
+ * roles of Kvass 0.3 do. Whoever runs two such processes has no election; the epochs that shards have seen still fence
+ * the older one. The epoch is then 0. Once the right is there after all, this ends (on_lost) and the election begins.
+ */
 bool lease_is_unelected(const struct lease *l);
 
 uint64_t lease_epoch(const struct lease *l);     /* 0 while not held */

@@ -143,10 +143,19 @@ static void put_scalar(struct packer *p, const json_t *v, bool is_unique)
     }
 }
 
+static void put_json(struct packer *p, const json_t *v)
+{
+    char *text = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    put_text(p, text != NULL ? view_of(text) : VIEW("null"), true);
+    free(text);
+}
+
 static void put_value(struct packer *p, const json_t *v, const struct k8s_schema *s)
 {
     p->depth++;
-    if (p->depth > PACK_DEPTH_MAX) {
+    if (s->is_json) {
+        put_json(p, v);
+    } else if (p->depth > PACK_DEPTH_MAX) {
         p->is_too_deep = true;
         put_text(p, VIEW(""), true);
     } else if (json_is_object(v)) {

@@ -20,7 +20,8 @@ void k8s_texts_free(struct k8s_texts **t); /* after all objects made with it */
 
 /* "metadata(uid! labels annotations) spec(containers(name image ports(name containerPort)))": a name keeps a member,
  * with all it holds unless members are named in brackets; lists are stepped into. '!' marks texts that hardly repeat,
- * which are not shared. metadata.name and metadata.namespace are always kept. The text must outlive the schema. */
+ * which are not shared. '=' keeps whatever the member holds as one text, its JSON with sorted keys: for those who need
+ * to tell 80 from "80". metadata.name and metadata.namespace are always kept. The text must outlive the schema. */
 struct k8s_schema;
 struct k8s_schema *k8s_schema_new(const char *text); /* invariant: well formed */
 void k8s_schema_free(struct k8s_schema **s);

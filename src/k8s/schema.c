@@ -41,7 +41,7 @@ void k8s_schema_free(struct k8s_schema **handle)
 static const char *members_read(struct k8s_schema *parent, const char *p)
 {
     while (*p != '\0' && *p != ')') {
-        size_t len = strcspn(p, " !()");
+        size_t len = strcspn(p, " !=()");
         if (len == 0) {
             invariant(*p == ' ');
             p++;
@@ -49,8 +49,9 @@ static const char *members_read(struct k8s_schema *parent, const char *p)
         }
         struct k8s_schema *s = member_new(parent, view_make(p, len));
         p += len;
-        if (*p == '!') {
+        if (*p == '!' || *p == '=') {
             s->is_unique = true;
+            s->is_json = *p == '=';
             p++;
         }
         if (*p == '(') {

@@ -9,6 +9,7 @@
 struct k8s_schema {
     struct view key;
     bool is_unique;
+    bool is_json; /* packed as one text */
     bool is_head; /* needed to tell what an object or event is: parsed, not packed */
     VEC(struct k8s_schema *) members; /* none: everything */
     struct k8s_schema *event; /* of the root: {"type", "object": this} */

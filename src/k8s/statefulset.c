@@ -32,7 +32,9 @@ struct member {
     bool pods_known, pods_stale;
     struct k8s_call *scale_call;
     unsigned scale_from, scale_to;
-    bool scales_itself; /* no right to the scale subresource (Kvass 0.3 had it not): the set itself is patched */
+    bool scale_was_seen;  /* by the watch, while the call was under way */
+    bool scale_is_unsure; /* the call has failed in a way that leaves it open: the watch will tell */
+    bool scales_itself;   /* no right to the scale subresource (Kvass 0.3 had it not): the set itself is patched */
     char *scale_reason;
     struct claims_sweep *sweep; /* claims of ordinals that a scale of ours removed; NULL = none */
 };
@@ -208,6 +210,26 @@ static void lost_set(struct statefulsets *s, const struct k8s_object *o)
     }
 }
 
+static void scale_done(struct member *m, unsigned from);
+
+/* What the platform wants of a set that was there before. */
+static void renew_set(struct member *m, struct replica *r)
+{
+    unsigned before = m->replica.replicas;
+    replica_done(&m->replica);
+    m->replica = *r;
+    if (r->replicas == before) {
+        return;
+    }
+    m->scale_was_seen = m->scale_was_seen || (before == m->scale_from && r->replicas == m->scale_to);
+    if (m->scale_is_unsure && m->scale_was_seen) {
+        scale_done(m, before);
+    } else if (m->sweep != NULL) {
+        claims_sweep_spare(m->sweep, r->first_ordinal + r->replicas);
+    }
+    m->scale_is_unsure = false;
+}
+
 /* A set of the same name that was made anew is another one: its pods are others, too. */
 static void take_set(struct statefulsets *s, const struct k8s_object *o)
 {
@@ -221,8 +243,7 @@ static void take_set(struct statefulsets *s, const struct k8s_object *o)
     if (is_member(s, i, r.name)) {
         struct replica *old = &s->members.items[i]->replica;
         if (strcmp(old->uid, r.uid) == 0 && strcmp(old->selector, r.selector) == 0) {
-            replica_done(old);
-            *old = r;
+            renew_set(s->members.items[i], &r);
             return;
         }
         remove_member(s, i);
@@ -274,6 +295,20 @@ static void record(const struct member *m, bool warning, const char *reason, con
     recorder_post(m->owner->client, &e, m->owner->conf.instance);
 }
 
+static bool may_delete_claims(void *data, unsigned ordinal)
+{
+    const struct member *m = data;
+    if (!m->pods_known || ordinal < m->replica.first_ordinal + m->replica.replicas) {
+        return false;
+    }
+    vec_foreach(p, &m->pods) {
+        if ((*p)->has_ordinal && (*p)->ordinal == ordinal) {
+            return false;
+        }
+    }
+    return m->owner->conf.may_act(m->owner->conf.data);
+}
+
 static void sweep_claims(struct member *m, unsigned from)
 {
     struct statefulsets *s = m->owner;
@@ -281,9 +316,26 @@ static void sweep_claims(struct member *m, unsigned from)
         return;
     }
     if (m->sweep == NULL) {
-        m->sweep = claims_sweep_new(s->client, s->conf.namespace, &m->replica);
+        m->sweep = claims_sweep_new(s->client, s->conf.namespace, &m->replica, may_delete_claims, m);
     }
     claims_sweep_extend(m->sweep, m->replica.first_ordinal + m->scale_to, m->replica.first_ordinal + from);
+}
+
+/* The last scale has come true. */
+static void scale_done(struct member *m, unsigned from)
+{
+    char message[700];
+    m->scale_is_unsure = false;
+    metric_add(METRIC_K8S_SCALES, 1, m->scale_to > from ? "up" : "down");
+    log_info(&LOG, "scaled", "name", m->replica.name, "from", log_num(from), "to", log_num(m->scale_to), "reason",
+             m->scale_reason);
+    snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, m->scale_reason);
+    record(m, false, m->scale_to > from ? "ScaledUp" : "ScaledDown", message);
+    if (m->scale_to < from) {
+        sweep_claims(m, from);
+    } else if (m->sweep != NULL) {
+        claims_sweep_spare(m->sweep, m->replica.first_ordinal + m->scale_to);
+    }
 }
 
 static void send_scale(struct member *m);
@@ -304,26 +356,21 @@ static void on_scaled(void *data, const struct k8s_answer *a)
         log_info(&LOG, "scale again later", "name", m->replica.name, "reason", a->err.msg);
         return;
     }
-    if (a->err.code != 0) {
+    bool is_open = a->status == 0 || a->status >= 500;
+    if (a->err.code != 0 && !(is_open && m->scale_was_seen)) {
+        m->scale_is_unsure = is_open;
         metric_add(METRIC_K8S_SCALES, 1, "failed");
         log_error(&LOG, "scale failed", "name", m->replica.name, "to", log_num(m->scale_to), "error", a->err.msg);
         snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, a->err.msg);
         record(m, true, "ScaleFailed", message);
         return;
     }
-    metric_add(METRIC_K8S_SCALES, 1, m->scale_to > from ? "up" : "down");
-    log_info(&LOG, "scaled", "name", m->replica.name, "from", log_num(from), "to", log_num(m->scale_to), "reason",
-             m->scale_reason);
-    snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, m->scale_reason);
-    record(m, false, m->scale_to > from ? "ScaledUp" : "ScaledDown", message);
-    if (m->scale_to < from) {
-        sweep_claims(m, from);
-    } else if (m->sweep != NULL) {
-        claims_sweep_spare(m->sweep, m->replica.first_ordinal + m->scale_to);
+    scale_done(m, from);
+    if (!m->scale_was_seen) {
+        m->replica.replicas = m->scale_to;
+        snprintf(m->replica.resource_version, sizeof(m->replica.resource_version), "%s",
+                 k8s_json_str(a->object, "metadata.resourceVersion"));
     }
-    m->replica.replicas = m->scale_to;
-    snprintf(m->replica.resource_version, sizeof(m->replica.resource_version), "%s",
-             k8s_json_str(a->object, "metadata.resourceVersion"));
     changed(m->owner);
 }
 
@@ -349,6 +396,7 @@ static void scale_member(struct member *m, unsigned wanted, const char *reason)
     if (m->scale_call != NULL || m->replica.terminating || m->replica.replicas == wanted) {
         return;
     }
+    m->scale_was_seen = false;
     m->scale_from = m->replica.replicas;
     m->scale_to = wanted;
     free(m->scale_reason);
@@ -413,10 +461,10 @@ static void on_claims(void *data)
 {
     struct statefulsets *s = data;
     vec_foreach(m, &s->members) {
-        if ((*m)->sweep == NULL || !(*m)->pods_known || !s->conf.may_act(s->conf.data)) {
+        if ((*m)->sweep == NULL || !s->conf.may_act(s->conf.data)) {
             continue;
         }
-        claims_sweep_run((*m)->sweep, pods_of(*m), (*m)->pods.len);
+        claims_sweep_run((*m)->sweep);
         if (claims_sweep_is_done((*m)->sweep)) {
             claims_sweep_free(&(*m)->sweep);
         }

@@ -12,7 +12,7 @@ struct statefulset_conf {
     const char *namespace; /* of the StatefulSets */
     const char *selector;  /* labelSelector of the StatefulSets */
     struct replica_conf shard;
-    bool delete_claims;   /* of removed ordinals, after their pods have gone (off unless asked for: pitfall 10) */
+    bool delete_claims;   /* of removed ordinals, after their pods have gone (off unless asked for: guarantee 10) */
     const char *instance; /* who reports Events: the pod's name */
     /* Asked before every write. */
     bool (*may_act)(void *data);

@@ -1,4 +1,4 @@
-/* Every discovered target is in exactly one of these states; the sum is an exported invariant (pitfall 32). */
+/* Every discovered target is in exactly one of these states; the sum is an exported invariant (guarantee 32). */
 #ifndef KVASS_MODEL_LEDGER_H
 #define KVASS_MODEL_LEDGER_H
 

@@ -11,6 +11,7 @@
 
 #include <systemd/sd-daemon.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -169,10 +170,51 @@ static int find_by_name(const struct inherited *in, const char *fd_name)
     return -1;
 }
 
-static bool set_flags(int fd)
+static void format_address(const union address *a, char ret[64])
 {
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+    char host[INET6_ADDRSTRLEN] = "";
+    bool v6 = a->any.sa_family == AF_INET6;
+    inet_ntop(a->any.sa_family, v6 ? (const void *)&a->v6.sin6_addr : (const void *)&a->v4.sin_addr, host,
+              sizeof(host));
+    snprintf(ret, 64, v6 ? "[%s]:%u" : "%s:%u", host, address_port(a));
+}
+
+static bool is_one_of(const union address *bound, const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        union address other;
+        if (fds[i] >= 0 && bound_address(fds[i], &other) && address_equal(bound, &other.any)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool listener_next_unused(const int *fds, size_t count, int *at, char ret[64])
+{
+    int inherited = sd_listen_fds(0);
+    while (*at < inherited) {
+        union address bound;
+        int fd = SD_LISTEN_FDS_START + (*at)++;
+        if (bound_address(fd, &bound) && !is_one_of(&bound, fds, count)) {
+            format_address(&bound, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The inherited socket that holds the port, under another address than the one asked for. */
+static bool find_holder(const struct inherited *in, unsigned port, char ret[64])
+{
+    for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + in->count; fd++) {
+        union address bound;
+        if (bound_address(fd, &bound) && address_port(&bound) == port) {
+            format_address(&bound, ret);
+            return true;
+        }
+    }
+    return false;
 }
 
 static const char *remedy_of(int errno_value)
@@ -187,6 +229,25 @@ static const char *remedy_of(int errno_value)
     default:
         return "";
     }
+}
+
+static int fail_open(const char *address, unsigned port, const struct inherited *in, int failed, struct errctx *err)
+{
+    char holder[64];
+    if (failed == EADDRINUSE && find_holder(in, port, holder)) {
+        return errctx_set(
+            err, ERR_IO,
+            "listen on %s: the .socket unit of this service holds the port as %s; change it there as well, by "
+            "'systemctl edit' and ListenStream=",
+            address, holder);
+    }
+    return errctx_set(err, ERR_IO, "listen on %s: %s%s", address, strerror(failed), remedy_of(failed));
+}
+
+static bool set_flags(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
 /* -1 with errno set. */
@@ -279,7 +340,7 @@ int listener_open(const char *address, const char *fd_name, int *ret_fd, bool *r
         failed = fd < 0 || !set_flags(fd) ? errno : 0;
     }
     if (fd < 0 || failed != 0) {
-        rc = errctx_set(err, ERR_IO, "listen on %s: %s%s", address, strerror(failed), remedy_of(failed));
+        rc = fail_open(address, port, &in, failed, err);
     } else {
         *ret_fd = fd;
         *ret_inherited = taken;

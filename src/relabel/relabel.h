@@ -4,8 +4,8 @@
 #define KVASS_RELABEL_RELABEL_H
 
 #include "base/errctx.h"
+#include "base/prometheus_version.h"
 #include "model/labels.h"
-#include "relabel/prometheus_version.h"
 
 enum relabel_action {
     RELABEL_REPLACE,

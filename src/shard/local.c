@@ -1,7 +1,7 @@
 /* A local shard: its assignment.
  *
- * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (pitfall 35).
- * The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
+ * set_assignment compares what shall be with what is, by (job, hash), and touches nothing when they agree (guarantee
+ * 35). The order of ARCHITECTURE.md (invariant 6) is kept here: additions are published to the proxy first and written
  * second; removals are written first, and the proxy goes on serving them as LEAVING for a while, because Prometheus
  * scrapes on for some seconds after the file changed, and a refusal would be stored as up=0. The while begins only when
  * the file is known to be written (in the static form: reloaded), however long that takes.
@@ -410,6 +410,13 @@ int local_shard_prepare(struct shard *shard, struct errctx *err)
     return s->write_error[0] == '\0' ? 0 : errctx_set(err, ERR_IO, "%s", s->write_error);
 }
 
+void local_shard_set_version(struct shard *shard, const char *version)
+{
+    struct local_shard *s = of(shard);
+    snprintf(s->info.prometheus_version, sizeof(s->info.prometheus_version), "%s", version);
+    s->info.version_answered = true;
+}
+
 void local_shard_set_url(struct shard *shard, const char *prometheus_url)
 {
     struct local_shard *s = of(shard);
@@ -477,6 +484,14 @@ static void env_defaults(struct local_env *env)
     env->leave_ms = env->leave_ms != 0 ? env->leave_ms : 30000;
 }
 
+static unsigned first_head_source(const struct local_env *env)
+{
+    return env->server == RENDER_VMAGENT ? HEAD_OF_VMAGENT
+           : env->skip_head_series       ? HEAD_FROM_COUNTS
+           : env->server == RENDER_AGENT ? HEAD_FROM_METRICS
+                                         : HEAD_FROM_TSDB;
+}
+
 struct shard *local_shard_new(const struct local_env *env, const char *id, const char *replica, unsigned group,
                               const char *dir, const char *prometheus_url)
 {
@@ -492,8 +507,9 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
     s->base = (struct shard){.ops = &LOCAL_OPS, .id = intern(id), .replica = intern(replica), .group = group};
     s->base.prometheus_url = s->url;
     s->log = (struct logctx){NULL, "shard", s->base.id};
-    s->head_source = s->env.skip_head_series ? HEAD_FROM_COUNTS : HEAD_FROM_TSDB;
+    s->head_source = first_head_source(&s->env);
     s->info.health = SHARD_HEALTH_UNKNOWN;
+    s->info.parts_max = env->parts_max;
     hashmap_init(&s->entries, entry_equal);
     update_idle(s);
     if (access(s->pending_path, F_OK) == 0) {

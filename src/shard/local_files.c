@@ -3,11 +3,11 @@
  * Every write renders what has to be and touches the disk only when bytes differ. Target files come before
  * prometheus.yml, so that a reload never meets a job without its list. A marker file stands beside prometheus.yml from
  * before its change until Prometheus acknowledged the reload: whoever dies in between finds it and reloads again
- * (pitfall 16).
+ * (guarantee 16).
  *
  * A job that leaves the configuration is not dropped at once: Prometheus writes no stale markers for a job that
- * vanishes, but does for one whose list becomes empty (pitfall 42). So the new configuration is first rendered together
- * with the old job, empty, and without it when two intervals and the usual grace have passed.
+ * vanishes, but does for one whose list becomes empty (guarantee 42). So the new configuration is first rendered
+ * together with the old job, empty, and without it when two intervals and the usual grace have passed.
  *
  * Target files are not synced to the disk one by one (at some milliseconds each, thousands of jobs would stall the
  * loop): every start renders them all anew and compares, so a power cut costs nothing that is not made again.
@@ -134,6 +134,8 @@ static void render_options_fill(const struct local_shard *s, struct render_optio
                                     .shard_id = s->base.id,
                                     .replica = s->base.replica[0] != '\0' ? s->base.replica : NULL,
                                     .drop_rules = s->env.drop_rules,
+                                    .split = s->env.parts_max > 1,
+                                    .server = s->env.server,
                                     .self_monitor = s->env.self_monitor,
                                     .prometheus_address = address != NULL ? address + 3 : s->url};
 }

@@ -29,8 +29,8 @@ struct provider_ops {
     void (*scale)(struct provider *p, unsigned wanted_groups, const char *reason);
     /* What exists, sorted by (replica, group); valid until the next call. */
     const struct provider_shard *(*list)(struct provider *p, size_t *ret_count);
-    /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen (pitfall
-     * 2). */
+    /* Number of groups the platform is set to have (StatefulSet spec.replicas), not how many happen to be seen
+     * (guarantee 2). */
     unsigned (*desired)(struct provider *p);
     bool (*is_known)(const struct provider *p); /* false until the first full listing */
     /* Begins an orderly end (process: children are stopped or left alone, as configured); on_stopped runs on the loop.

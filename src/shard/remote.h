@@ -22,8 +22,9 @@ struct remote_env {
     struct http_profile *profile; /* credentials and TLS of the calls; NULL = plain. Outlives the shards */
     struct remote_lanes *lanes;   /* shared by all; outlives the shards */
     int64_t poll_ms;              /* 0 = 10 s */
-    int64_t read_timeout_ms;      /* of one reading; 0 = 5 s */
-    int64_t write_timeout_ms;     /* of one push; 0 = 30 s */
+    bool ask_version;         /* its Prometheus' version is asked for, through the shard, at first and now and then */
+    int64_t read_timeout_ms;  /* of one reading; 0 = 5 s */
+    int64_t write_timeout_ms; /* of one push; 0 = 30 s */
     /* The targets that are known under a hash, borrowed: a Go sidecar tells hashes only. At most max. */
     size_t (*find)(void *data, uint64_t hash, const struct target **ret, size_t max);
     /* News of a target it holds: there was a scrape since the last reading. */
@@ -34,6 +35,9 @@ struct remote_env {
     void (*on_conflict)(void *data, struct shard *s, const char *message);
     /* The first reading found that scraping is stopped there. */
     void (*on_stopped)(void *data, struct shard *s, const char *reason);
+    /* What a Go sidecar calls the configuration with that hash: worth keeping, see remote_shard_set_word. NULL: not
+     * kept. */
+    void (*on_word)(void *data, struct shard *s, const char *config_hash, const char *word);
     void *data;
     int64_t (*now_ms)(void *data); /* monotonic; NULL = the real clock */
 };
@@ -44,6 +48,10 @@ struct shard *remote_shard_new(const struct remote_env *env, const char *id, con
 
 /* What the shard shall do with scrapes: "" = make them. Pushed when it changes, and again when the shard forgot. */
 void remote_shard_set_stop_reason(struct shard *s, const char *reason);
+
+/* What an on_word of an earlier life said: a shard that still calls its configuration so need not get it again. Before
+ * the first set_config. */
+void remote_shard_set_word(struct shard *s, const char *config_hash, const char *word);
 
 /* A reading as soon as a lane is free. */
 void remote_shard_read_soon(struct shard *s);

@@ -15,7 +15,6 @@
 #define BACKOFF_FIRST_MS    1000
 #define PUSH_BACKOFF_MAX_MS 60000
 #define READ_BACKOFF_MAX_MS 30000
-#define CONFIG_AGAIN_MS     30000
 #define EXTRA_EVERY_MS      60000
 #define UNREACHABLE_AFTER   2 /* readings failed in a row: one missed poll is not death */
 #define SMALL_ANSWER_BYTES  ((size_t)1 << 20)
@@ -29,6 +28,7 @@ static const struct {
     [REMOTE_STEP_TARGETS] = {"targets", "/api/v1/shard/targets/?full=true", "GET"},
     [REMOTE_STEP_STATUS] = {"statuses", "/api/v1/shard/targets/status/", "GET"},
     [REMOTE_STEP_EXTRA] = {"extra_config", "/api/v1/status/extra_config/", "GET"},
+    [REMOTE_STEP_VERSION] = {"buildinfo", "/api/v1/status/buildinfo", "GET"},
     [REMOTE_STEP_CONFIG] = {"push configuration", "/api/v1/status/config/", "POST"},
     [REMOTE_STEP_ASSIGN] = {"push targets", "/api/v1/shard/targets/", "POST"},
     [REMOTE_STEP_STOP] = {"push extra_config", "/api/v1/status/extra_config/", "POST"},
@@ -94,6 +94,7 @@ static void reading_failed(struct remote_shard *s, const char *message)
 {
     int64_t pause_ms = (int64_t)BACKOFF_FIRST_MS << (s->failures < 5 ? s->failures : 5);
     s->failures++;
+    s->next_version_ms = 0; /* it may come back as another one */
     s->chain = REMOTE_STEP_NONE;
     s->next_read_ms = remote_now_ms(s) + (pause_ms < READ_BACKOFF_MAX_MS ? pause_ms : READ_BACKOFF_MAX_MS);
     snprintf(s->read_error, sizeof(s->read_error), "%.190s", message);
@@ -142,6 +143,12 @@ static bool is_overtaken(struct remote_shard *s)
     return true;
 }
 
+/* What the reading ends with. */
+static enum remote_step last_step(const struct remote_shard *s)
+{
+    return s->env.ask_version && remote_now_ms(s) >= s->next_version_ms ? REMOTE_STEP_VERSION : REMOTE_STEP_NONE;
+}
+
 static int take_reading(struct remote_shard *s, const json_t *data, struct errctx *err)
 {
     bool has_labels = true, with_extra = remote_now_ms(s) >= s->next_extra_ms;
@@ -160,11 +167,15 @@ static int take_reading(struct remote_shard *s, const json_t *data, struct errct
         break;
     case REMOTE_STEP_STATUS:
         rc = remote_read_statuses(s, data, err);
-        s->chain = with_extra ? REMOTE_STEP_EXTRA : REMOTE_STEP_NONE;
+        s->chain = with_extra ? REMOTE_STEP_EXTRA : last_step(s);
+        break;
+    case REMOTE_STEP_VERSION:
+        remote_read_version(s, data, 200);
+        s->chain = REMOTE_STEP_NONE;
         break;
     default:
         rc = remote_read_extra(s, data, err);
-        s->chain = REMOTE_STEP_NONE;
+        s->chain = last_step(s);
         s->next_extra_ms = remote_now_ms(s) + EXTRA_EVERY_MS;
         break;
     }
@@ -188,8 +199,8 @@ static void push_succeeded(struct remote_shard *s)
     } else if (s->step == REMOTE_STEP_ASSIGN) {
         s->acked_generation = s->pushed_generation;
         p->is_due = s->pushed_generation != s->wish_generation;
-        p->backoff_ms = s->mismatches > 0 ? CONFIG_AGAIN_MS : 0;
-        p->next_ms = s->mismatches > 0 ? now_ms + CONFIG_AGAIN_MS : 0;
+        p->backoff_ms = s->mismatches > 0 ? REMOTE_CONFIG_AGAIN_MS : 0;
+        p->next_ms = s->mismatches > 0 ? now_ms + REMOTE_CONFIG_AGAIN_MS : 0;
         s->mismatches = 0;
     } else {
         free(s->stop_found);
@@ -242,7 +253,24 @@ static int open_answer(const struct http_answer *a, json_t **ret_root, const jso
 
 static bool is_reading(enum remote_step step)
 {
-    return step >= REMOTE_STEP_INFO && step <= REMOTE_STEP_EXTRA;
+    return step >= REMOTE_STEP_INFO && step <= REMOTE_STEP_VERSION;
+}
+
+/* Of a reading: what comes last in it is never a reason to mistrust the rest. */
+static void step_failed(struct remote_shard *s, int status, const char *message)
+{
+    if (s->step == REMOTE_STEP_VERSION) {
+        remote_read_version(s, NULL, status);
+        reading_done(s);
+    } else if (s->step == REMOTE_STEP_EXTRA) {
+        s->next_extra_ms = remote_now_ms(s) + EXTRA_EVERY_MS;
+        s->chain = last_step(s);
+        if (s->chain == REMOTE_STEP_NONE) {
+            reading_done(s);
+        }
+    } else {
+        reading_failed(s, message);
+    }
 }
 
 static void on_done(void *data, const struct http_answer *a)
@@ -262,11 +290,8 @@ static void on_done(void *data, const struct http_answer *a)
     }
     if (rc != 0) {
         errctx_prefix(&err, rc, "%s", STEPS[s->step].name);
-        if (s->step == REMOTE_STEP_EXTRA) { /* never a reason to mistrust the rest */
-            s->next_extra_ms = remote_now_ms(s) + EXTRA_EVERY_MS;
-            reading_done(s);
-        } else if (is_reading(s->step)) {
-            reading_failed(s, err.msg);
+        if (is_reading(s->step)) {
+            step_failed(s, a->status, err.msg);
         } else {
             push_refused(s, a->status, err.code, err.msg);
         }

@@ -9,7 +9,8 @@
 
 #include <jansson.h>
 
-#define REMOTE_MAGIC 0x72656d6fu
+#define REMOTE_MAGIC           0x72656d6fu
+#define REMOTE_CONFIG_AGAIN_MS 30000
 
 /* One target that is wished to be there, or is there. Entries of one hash and several jobs are chained: the wire knows
  * hashes only. */
@@ -32,7 +33,8 @@ enum remote_step {
     REMOTE_STEP_INFO,    /* a reading: runtimeinfo, */
     REMOTE_STEP_TARGETS, /* what it holds with labels (the first time only), */
     REMOTE_STEP_STATUS,  /* statuses, */
-    REMOTE_STEP_EXTRA,   /* whether scraping is stopped (now and then) */
+    REMOTE_STEP_EXTRA,   /* whether scraping is stopped (now and then), */
+    REMOTE_STEP_VERSION, /* its Prometheus' version (now and then) */
     REMOTE_STEP_CONFIG,  /* pushes */
     REMOTE_STEP_ASSIGN,
     REMOTE_STEP_STOP,
@@ -70,11 +72,15 @@ struct remote_shard {
     struct promconf *conf;
     uint64_t config_generation, pushed_config_generation;
     char config_known[65]; /* the ConfigHash that means `conf` here; "" = not learnt */
+    char config_hash[65];  /* of which config_known was said in an earlier life; "" = of none */
     bool config_learn;     /* the next reading tells it */
     bool config_refused;   /* it has a file of its own: what it runs is accepted */
 
     char *stop_reason, *stop_found; /* wished; as last read, NULL = not read */
     int64_t next_extra_ms;
+    char version[PROMETHEUS_VERSION_MAX]; /* "" = not told */
+    bool version_answered;
+    int64_t next_version_ms;
 
     int64_t next_read_ms;
     unsigned failures; /* readings in a row */
@@ -97,6 +103,8 @@ int remote_read_targets(struct remote_shard *s, const json_t *data, bool *ret_ha
                         struct errctx *err) MUST_CHECK;
 int remote_read_statuses(struct remote_shard *s, const json_t *data, struct errctx *err) MUST_CHECK;
 int remote_read_extra(struct remote_shard *s, const json_t *data, struct errctx *err) MUST_CHECK;
+/* status: of the answer; what the Prometheus behind the shard cannot say now is asked for again. */
+void remote_read_version(struct remote_shard *s, const json_t *data, int status);
 
 /* remote_calls.c */
 void remote_calls_go(struct remote_shard *s); /* starts what is due, or the timer */

@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #define MISMATCH_READINGS 2
-#define HEALTH_FAILURES   2
+#define VERSION_EVERY     6 /* polls: an upgrade is noticed within a minute */
 
 static void learn_config(struct remote_shard *s)
 {
@@ -17,6 +17,14 @@ static void learn_config(struct remote_shard *s)
     if (s->config_learn && is_through && i->config_hash[0] != '\0') {
         memcpy(s->config_known, i->config_hash, sizeof(s->config_known));
         s->config_learn = false;
+        if (!i->has_generation && s->env.on_word != NULL && s->conf != NULL) {
+            s->env.on_word(s->env.data, &s->base, s->conf->hash, s->config_known);
+        }
+    }
+    if (s->config_learn && !s->config.is_due) { /* not applied yet, or lost before we saw it: then again, in a while */
+        remote_push_want(&s->config);
+        s->config.backoff_ms = REMOTE_CONFIG_AGAIN_MS;
+        s->config.next_ms = remote_now_ms(s) + REMOTE_CONFIG_AGAIN_MS;
     }
     bool in_sync = remote_config_in_sync(s);
     if (!in_sync && !s->config.is_due && !s->config_learn) {
@@ -42,6 +50,8 @@ int remote_read_info(struct remote_shard *s, const json_t *data, struct errctx *
     if (!s->is_read) {
         fresh.health = SHARD_HEALTH_UNKNOWN;
     }
+    memcpy(fresh.prometheus_version, s->version, sizeof(fresh.prometheus_version));
+    fresh.version_answered = s->version_answered;
     *now = fresh;
     s->status_generation = fresh.has_generation ? fresh.generation : s->acked_generation;
     if (fresh.has_generation && s->has_wish && !s->assign.is_due && fresh.generation < s->acked_generation &&
@@ -217,4 +227,27 @@ int remote_read_extra(struct remote_shard *s, const json_t *data, struct errctx 
         remote_push_want(&s->stop);
     }
     return 0;
+}
+
+/* An agent has no such path and says so: that is an answer, too. A Prometheus that is not up yet is asked in the next
+ * reading, one that answers too late as seldom as one that has answered. */
+void remote_read_version(struct remote_shard *s, const json_t *data, int status)
+{
+    const char *version = json_string_value(json_object_get(data, "version"));
+    bool is_final = status == 200 || (status >= 400 && status < 500);
+    s->next_version_ms = remote_now_ms(s) + (status >= 500 ? 0 : VERSION_EVERY * s->env.poll_ms);
+    if (!is_final) {
+        return;
+    }
+    char fresh[sizeof(s->version)] = "";
+    if (version != NULL && strlen(version) < sizeof(fresh)) {
+        snprintf(fresh, sizeof(fresh), "%s", version);
+    }
+    bool is_news = !s->version_answered || strcmp(fresh, s->version) != 0;
+    memcpy(s->version, fresh, sizeof(fresh));
+    memcpy(s->info.prometheus_version, fresh, sizeof(fresh));
+    s->version_answered = s->info.version_answered = true;
+    if (is_news && s->is_read) { /* else the end of the first reading tells */
+        s->env.on_change(s->env.data, &s->base);
+    }
 }

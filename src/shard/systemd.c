@@ -2,8 +2,9 @@
  * is compared with what is wanted, and start or stop is asked for, again and again until a listing shows it. Restarting
  * what crashed is the unit's own business (Restart=).
  *
- * A machine has one memory for all its shards. One more is started only when there is room for it to become as large as
- * the largest that runs; otherwise it stays "starting" and says why, and the balancer goes on with those there are. */
+ * A machine has one memory for all its shards. One more is started only when there is room for it, and for those that
+ * run or were just asked to, to become as large as the largest; otherwise it stays "starting" and says why, and the
+ * balancer goes on with those there are. */
 #include "shard/systemd.h"
 #include "base/files.h"
 #include "base/intern.h"
@@ -13,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "base/vec.h"
+#include "shard/provider_args.h"
 #include "shard/systemd_unit.h"
 #include "shard/wanted.h"
 
@@ -53,11 +55,17 @@ static struct systemd_provider *of(struct provider *p)
     return self;
 }
 
-bool systemd_has_room(uint64_t available_bytes, uint64_t largest_bytes, uint64_t reserve_bytes)
+uint64_t systemd_room_bytes(const uint64_t *used_bytes, size_t count, uint64_t *ret_largest_bytes)
 {
-    uint64_t room = largest_bytes > SMALLEST_BYTES ? largest_bytes : SMALLEST_BYTES;
-    return reserve_bytes == 0 || available_bytes == 0 ||
-           (available_bytes > reserve_bytes && available_bytes - reserve_bytes >= room);
+    uint64_t largest = SMALLEST_BYTES, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = used_bytes[i] > largest ? used_bytes[i] : largest;
+    }
+    for (size_t i = 0; i < count; i++) {
+        sum += largest - used_bytes[i];
+    }
+    *ret_largest_bytes = largest;
+    return sum + largest;
 }
 
 static void on_unit_change(void *data)
@@ -101,8 +109,8 @@ static void on_units(void *data, const struct systemd_unit *units, size_t count)
     for (size_t i = 0; i < self->shards.len; i++) {
         struct unit_shard *s = self->shards.items[i];
         unit_shard_take_state(s, seen[i]);
-        if (s->state == SYSTEMD_UNIT_ACTIVE && s->pid == 0) {
-            systemd_bus_ask_main_pid(self->bus, s->name);
+        if (s->state != SYSTEMD_UNIT_INACTIVE && s->pid == 0) {
+            systemd_bus_ask_service(self->bus, s->name);
         }
     }
     free(seen);
@@ -116,12 +124,12 @@ static void on_units(void *data, const struct systemd_unit *units, size_t count)
     self->last_error[0] = '\0';
 }
 
-static void on_main_pid(void *data, const char *unit, int pid)
+static void on_service(void *data, const char *unit, int pid, unsigned restarts)
 {
     struct systemd_provider *self = data;
     unsigned group;
     if (parse_group(self, unit, &group) && group < self->shards.len) {
-        self->shards.items[group]->pid = pid;
+        unit_shard_take_service(self->shards.items[group], pid, restarts);
     }
 }
 
@@ -135,7 +143,9 @@ static void on_error(void *data, const char *unit, const char *text)
     }
     for (size_t i = 0; i < self->shards.len; i++) {
         struct unit_shard *s = self->shards.items[i];
-        if ((unit[0] == '\0' && !s->ready) || (parse_group(self, unit, &group) && group == s->group)) {
+        bool meant = parse_group(self, unit, &group) && group == s->group;
+        s->asked = s->asked && !meant;
+        if (meant || (unit[0] == '\0' && !s->ready)) {
             unit_shard_set_error(s, text);
         }
     }
@@ -143,21 +153,29 @@ static void on_error(void *data, const char *unit, const char *text)
 
 /* ---------------------------------------------------------------- towards what is wanted */
 
+/* What runs, or was asked to, counts with what it is still to take: a listing may be seconds old. */
 static bool check_room(struct systemd_provider *self, struct unit_shard *s)
 {
-    char text[200];
-    uint64_t largest = 0, available = unit_memory_available_bytes();
+    char text[256];
+    uint64_t *used = mem_calloc(self->shards.len, sizeof(*used));
+    uint64_t largest, needed, available = unit_memory_available_bytes(), reserve = self->env.conf.reserve_bytes;
+    size_t count = 0;
     vec_foreach(at, &self->shards) {
-        uint64_t bytes = unit_shard_memory_bytes(*at);
-        largest = bytes > largest ? bytes : largest;
+        if ((*at)->asked || (*at)->state == SYSTEMD_UNIT_ACTIVE || (*at)->state == SYSTEMD_UNIT_STARTING) {
+            used[count++] = unit_shard_memory_bytes(*at);
+        }
     }
-    if (systemd_has_room(available, largest, self->env.conf.reserve_bytes)) {
+    needed = systemd_room_bytes(used, count, &largest);
+    free(used);
+    if (reserve == 0 || available == 0 || available >= reserve + needed) {
         return true;
     }
-    snprintf(text, sizeof(text),
-             "waits for memory: %llu MB are free, the largest shard has %llu, %llu stay free (shard.memory-reserve)",
-             (unsigned long long)(available >> 20), (unsigned long long)(largest >> 20),
-             (unsigned long long)(self->env.conf.reserve_bytes >> 20));
+    snprintf(
+        text, sizeof(text),
+        "waits for memory: %llu MB are free, of which %llu stay free (shard.memory-reserve) and %llu are needed for "
+        "%zu running and this one to become as large as the largest (%llu)",
+        (unsigned long long)(available >> 20), (unsigned long long)(reserve >> 20), (unsigned long long)(needed >> 20),
+        count, (unsigned long long)(largest >> 20));
     if (strncmp(s->error, "waits for memory", 16) != 0) {
         log_warn(NULL, "start shard", "shard", s->id, "err", text, "action", "look again every few seconds");
         unit_shard_set_error(s, text);
@@ -168,6 +186,7 @@ static bool check_room(struct systemd_provider *self, struct unit_shard *s)
 static void start(struct systemd_provider *self, struct unit_shard *s, int64_t now_ms)
 {
     struct errctx err = ERRCTX_INIT;
+    s->asked = false;
     if (unit_shard_end_stray(s, self->loop)) {
         s->next_call_ms = now_ms + STRAY_RETRY_MS;
         return;
@@ -184,6 +203,7 @@ static void start(struct systemd_provider *self, struct unit_shard *s, int64_t n
     }
     log_info(NULL, "start unit", "shard", s->id, "unit", s->name, "url", s->url);
     unit_shard_set_error(s, "starting");
+    s->asked = true;
     systemd_bus_call(self->bus, "StartUnit", s->name);
     self->next_list_ms = 0;
 }
@@ -191,6 +211,7 @@ static void start(struct systemd_provider *self, struct unit_shard *s, int64_t n
 static void end(struct systemd_provider *self, struct unit_shard *s, int64_t now_ms)
 {
     s->next_call_ms = now_ms + CALL_AGAIN_MS;
+    s->ending = true;
     log_info(NULL, "stop unit", "shard", s->id, "unit", s->name);
     systemd_bus_call(self->bus, "StopUnit", s->name);
     self->next_list_ms = 0;
@@ -210,6 +231,7 @@ static void replace_outdated(struct systemd_provider *self, int64_t now_ms)
     }
     if (candidate != NULL) {
         candidate->outdated = false;
+        candidate->ending = true;
         candidate->next_call_ms = now_ms + CALL_AGAIN_MS;
         log_info(NULL, "restart unit", "shard", candidate->id, "why", "it runs with other arguments");
         systemd_bus_call(self->bus, "RestartUnit", candidate->name);
@@ -378,11 +400,7 @@ static void systemd_free(struct provider *p)
     }
     vec_done(&self->shards);
     vec_done(&self->listed);
-    union {
-        const char *const *in;
-        void *out;
-    } args = {self->env.conf.extra_args};
-    free(args.out);
+    provider_args_free(&self->env.conf.extra_args);
     self->magic = 0;
     free(self);
 }
@@ -401,7 +419,7 @@ void systemd_provider_stop_shards(struct provider *p, bool stop_shards)
     of(p)->env.conf.stop_shards = stop_shards;
 }
 
-static int check_conf(const struct systemd_conf *c, struct errctx *err)
+int systemd_conf_check(const struct systemd_conf *c, struct errctx *err)
 {
     const char *at = strchr(c->unit, '@');
     if (at == NULL || at == c->unit || strcmp(at, "@.service") != 0 || strlen(c->unit) > 64) {
@@ -413,26 +431,13 @@ static int check_conf(const struct systemd_conf *c, struct errctx *err)
                           "shard.systemd-unit",
                           c->data_dir, c->unit, SYSTEMD_DATA_DIR);
     }
-    if (c->groups_max == 0 || c->base_port + c->groups_max - 1 > 65535) {
-        return errctx_set(err, ERR_INVALID,
-                          "ports %u to %u: expected at most 65535; lower the first port or the number of shards",
-                          c->base_port, c->base_port + c->groups_max - 1);
-    }
-    return 0;
+    return provider_ports_check(c->base_port, c->groups_max, err);
 }
 
 static void conf_copy(struct systemd_conf *to, const struct systemd_conf *from)
 {
-    size_t count = 0;
-    while (from->extra_args != NULL && from->extra_args[count] != NULL) {
-        count++;
-    }
-    const char **args = mem_calloc(count + 1, sizeof(*args));
-    for (size_t i = 0; i < count; i++) {
-        args[i] = intern(from->extra_args[i]);
-    }
     *to = *from;
-    to->extra_args = args;
+    to->extra_args = provider_args_copy(from->extra_args);
     to->data_dir = intern(from->data_dir);
     to->unit = intern(from->unit);
 }
@@ -441,14 +446,14 @@ int systemd_provider_new(struct loop *loop, struct http_client *http, const stru
                          struct provider **ret, struct errctx *err)
 {
     char *folder = mem_printf("%s/shards", conf->data_dir);
-    int rc = check_conf(conf, err);
+    int rc = systemd_conf_check(conf, err);
     rc = rc == 0 ? files_make_dirs(folder, 0750, err) : rc;
     free(folder);
     if (rc != 0) {
         return rc;
     }
     struct systemd_provider *self = mem_calloc(1, sizeof(*self));
-    const struct systemd_bus_events events = {on_units, on_main_pid, on_error, self};
+    const struct systemd_bus_events events = {on_units, on_service, on_error, self};
     self->magic = SYSTEMD_MAGIC;
     self->base.ops = &SYSTEMD_OPS;
     self->loop = loop;

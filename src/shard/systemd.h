@@ -28,6 +28,10 @@ struct systemd_conf {
     void *data;
 };
 
+/* ERR_INVALID: no template, ports that do not fit, or a data_dir that the shipped unit does not use. Reads unit,
+ * data_dir, base_port and groups_max alone. */
+int systemd_conf_check(const struct systemd_conf *conf, struct errctx *err) MUST_CHECK;
+
 /* Starts nothing before the manager's first listing. conf is copied, its strings too. ERR_INVALID: no template, ports
  * that do not fit, or a data_dir that the shipped unit does not use. */
 int systemd_provider_new(struct loop *loop, struct http_client *http, const struct systemd_conf *conf,
@@ -36,7 +40,8 @@ int systemd_provider_new(struct loop *loop, struct http_client *http, const stru
 /* Replaces conf.stop_shards, before stop(). */
 void systemd_provider_stop_shards(struct provider *p, bool stop_shards);
 
-/* Whether one more shard fits: free memory, the largest shard, what must stay free. */
-bool systemd_has_room(uint64_t available_bytes, uint64_t largest_bytes, uint64_t reserve_bytes);
+/* Memory that one more shard needs, when those that run use what is given: enough for all of them to become as large as
+ * the largest, which is taken for 128 MiB at least. */
+uint64_t systemd_room_bytes(const uint64_t *used_bytes, size_t count, uint64_t *ret_largest_bytes);
 
 #endif

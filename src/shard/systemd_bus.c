@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/timebase.h"
 
+#include <fnmatch.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,13 +202,32 @@ static int on_job(sd_bus_message *m, void *data, sd_bus_error *ret_error)
     return 0;
 }
 
-static int on_pid(sd_bus_message *m, void *data, sd_bus_error *ret_error)
+/* a{sv}: all of the service's properties, of which two are wanted. One call, so that both are of one moment. */
+static int read_service(sd_bus_message *m, uint32_t *ret_pid, uint32_t *ret_restarts)
+{
+    const char *name = NULL;
+    int rc = sd_bus_message_enter_container(m, 'a', "{sv}");
+    while (rc >= 0 && (rc = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+        rc = sd_bus_message_read(m, "s", &name);
+        if (rc >= 0 && strcmp(name, "MainPID") == 0) {
+            rc = sd_bus_message_read(m, "v", "u", ret_pid);
+        } else if (rc >= 0 && strcmp(name, "NRestarts") == 0) {
+            rc = sd_bus_message_read(m, "v", "u", ret_restarts);
+        } else if (rc >= 0) {
+            rc = sd_bus_message_skip(m, "v");
+        }
+        rc = rc >= 0 ? sd_bus_message_exit_container(m) : rc;
+    }
+    return rc;
+}
+
+static int on_service(sd_bus_message *m, void *data, sd_bus_error *ret_error)
 {
     struct call *c = data;
-    uint32_t pid = 0;
+    uint32_t pid = 0, restarts = 0;
     (void)ret_error;
-    if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "u", &pid) >= 0) {
-        c->owner->events.on_main_pid(c->owner->events.data, c->unit, (int)pid);
+    if (!sd_bus_message_is_method_error(m, NULL) && read_service(m, &pid, &restarts) >= 0) {
+        c->owner->events.on_service(c->owner->events.data, c->unit, (int)pid, restarts);
     }
     return 0;
 }
@@ -238,7 +258,7 @@ void systemd_bus_call(struct systemd_bus *b, const char *verb, const char *unit)
     launch(b, c, slot, rc);
 }
 
-void systemd_bus_ask_main_pid(struct systemd_bus *b, const char *unit)
+void systemd_bus_ask_service(struct systemd_bus *b, const char *unit)
 {
     sd_bus_slot *slot = NULL;
     char *path = NULL;
@@ -247,8 +267,8 @@ void systemd_bus_ask_main_pid(struct systemd_bus *b, const char *unit)
         return;
     }
     struct call *c = call_new(b, unit);
-    int rc = sd_bus_call_method_async(b->bus, &slot, SYSTEMD, path, "org.freedesktop.DBus.Properties", "Get", on_pid, c,
-                                      "ss", SYSTEMD ".Service", "MainPID");
+    int rc = sd_bus_call_method_async(b->bus, &slot, SYSTEMD, path, "org.freedesktop.DBus.Properties", "GetAll",
+                                      on_service, c, "s", SYSTEMD ".Service");
     free(path);
     launch(b, c, slot, rc);
 }
@@ -257,9 +277,14 @@ void systemd_bus_ask_main_pid(struct systemd_bus *b, const char *unit)
 
 static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *ret_error)
 {
-    (void)m;
+    struct systemd_bus *b = data;
+    uint32_t id;
+    const char *job, *unit, *result;
     (void)ret_error;
-    systemd_bus_list(data);
+    if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) >= 0 && fnmatch(b->pattern, unit, 0) == 0) {
+        systemd_bus_ask_service(b, unit);
+        systemd_bus_list(b);
+    }
     return 0;
 }
 

@@ -25,7 +25,9 @@ struct systemd_unit {
 struct systemd_bus_events {
     /* Every instance the manager knows; those not named are inactive. Valid during the call. */
     void (*on_units)(void *data, const struct systemd_unit *units, size_t count);
-    void (*on_main_pid)(void *data, const char *unit, int pid);
+    /* The main process, 0 = none, and how often Restart= has started another since the last start that was asked for.
+     * Comes when asked for, and when a job of the unit has ended. */
+    void (*on_service)(void *data, const char *unit, int pid, unsigned restarts);
     /* The manager refused or could not be asked. unit is "" when it concerns all. */
     void (*on_error)(void *data, const char *unit, const char *text);
     void *data;
@@ -43,6 +45,6 @@ void systemd_bus_list(struct systemd_bus *bus);
 /* verb: "StartUnit", "StopUnit", "RestartUnit". Idempotent for the manager; errors arrive through on_error. */
 void systemd_bus_call(struct systemd_bus *bus, const char *verb, const char *unit);
 
-void systemd_bus_ask_main_pid(struct systemd_bus *bus, const char *unit);
+void systemd_bus_ask_service(struct systemd_bus *bus, const char *unit);
 
 #endif

@@ -5,8 +5,10 @@
 #include "base/files.h"
 #include "base/intern.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "shard/process_child.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@ struct unit_shard *unit_shard_new(struct unit_env *env, unsigned group)
     s->env = env;
     s->group = group;
     s->port = env->conf.base_port + group;
+    s->restarts = -1;
     snprintf(text, sizeof(text), "shard-%u", group);
     s->id = intern(text);
     snprintf(text, sizeof(text), "%.*s@shard-%u.service", (int)(at - env->conf.unit), env->conf.unit, group);
@@ -34,6 +37,7 @@ struct unit_shard *unit_shard_new(struct unit_env *env, unsigned group)
     char *dir = mem_printf("%s/shards/%s", env->conf.data_dir, s->id);
     s->dir = intern(dir);
     free(dir);
+    metric_add(METRIC_SHARD_PROCESS_EXITS, 0, s->id); /* there from the start, so that the first end is an increase */
     return s;
 }
 
@@ -55,17 +59,49 @@ void unit_shard_set_error(struct unit_shard *s, const char *text)
     }
 }
 
+static void forget_health(struct unit_shard *s)
+{
+    s->ready = s->was_ready = false;
+    s->failures = 0;
+    s->next_poll_ms = 0;
+    s->env->on_change(s->env->data);
+}
+
+/* An end that the unit's Restart= mends is in the manager's count, whatever listings see of it; one that it leaves, a
+ * clean exit, only shows as a unit that has become inactive. */
+static void count_end(struct unit_shard *s, enum systemd_unit_state state)
+{
+    if (state == SYSTEMD_UNIT_INACTIVE && s->state == SYSTEMD_UNIT_ACTIVE && !s->ending) {
+        metric_add(METRIC_SHARD_PROCESS_EXITS, 1, s->id);
+    }
+    s->ending = s->ending && state != SYSTEMD_UNIT_INACTIVE;
+}
+
+void unit_shard_take_service(struct unit_shard *s, int pid, unsigned restarts)
+{
+    bool replaced = s->pid != 0 && pid != 0 && pid != s->pid;
+    if (s->restarts >= 0 && restarts > (unsigned)s->restarts) {
+        metric_add(METRIC_SHARD_PROCESS_EXITS, restarts - (unsigned)s->restarts, s->id);
+    }
+    s->restarts = (int)(restarts & INT_MAX);
+    s->pid = pid;
+    if (replaced) {
+        s->ending = false;
+        forget_health(s);
+    }
+}
+
 void unit_shard_take_state(struct unit_shard *s, const struct systemd_unit *seen)
 {
     enum systemd_unit_state state = seen != NULL ? seen->state : SYSTEMD_UNIT_INACTIVE;
     s->failed = seen != NULL && seen->failed;
     s->not_found = seen != NULL && seen->not_found;
+    s->asked = s->asked && state == SYSTEMD_UNIT_INACTIVE;
     if (state != s->state) {
+        count_end(s, state);
         s->state = state;
-        s->ready = s->was_ready = false;
-        s->failures = s->pid = 0;
-        s->next_poll_ms = 0;
-        s->env->on_change(s->env->data);
+        s->pid = 0;
+        forget_health(s);
     }
     if (s->not_found) {
         char text[160];

@@ -22,6 +22,9 @@ struct unit_shard {
     bool failed, not_found;
     bool adopted;          /* what it has read has been compared, or it was started by us */
     bool outdated;         /* runs with an older environment */
+    bool asked;            /* a start was asked for and has not shown in a listing */
+    bool ending;           /* we asked it to end, or to end and start again */
+    int restarts;          /* by the unit's own Restart=, in the manager's count; -1 = not known */
     bool ready, was_ready; /* answers /-/ready; did so since it was started */
     int failures;          /* of that, in a row */
     int pid;               /* 0 = not known */
@@ -36,6 +39,9 @@ void unit_shard_free(struct unit_shard **s);
 void unit_shard_set_error(struct unit_shard *s, const char *text);
 void unit_shard_take_state(struct unit_shard *s,
                            const struct systemd_unit *seen); /* NULL: the manager does not know it */
+
+/* Its main process and how often the manager has restarted it: ends that nobody asked for are counted. */
+void unit_shard_take_service(struct unit_shard *s, int pid, unsigned restarts);
 
 /* Folder, configuration and environment. ERR_AGAIN: not yet possible. Marks a running unit outdated when what it has
  * read has changed. */

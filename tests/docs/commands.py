@@ -1,24 +1,39 @@
 """Runs the commands of the fenced `console` blocks of a document, in order, in one machine's state: `commands.py FILE`. A line that
 begins with '$ ' or '# ' is a command and must succeed; lines below it are patterns its output must match one after the other, '...' standing for
-anything. Meant for a sandbox (tests/integration/test_docs.py) or a machine of its own (tests/package.sh)."""
+anything. A line that ends with a backslash goes on in the next. Commands of `daemon` blocks are started and must still run in the end. Meant for a sandbox (tests/integration/test_docs.py) or a machine of its own (tests/package.sh)."""
 import fnmatch
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 
 def blocks(text):
-    """[(command, [patterns])]"""
+    """[(command, [patterns])]; patterns are None for a daemon."""
     found = []
-    for block in re.findall(r"(?ms)^```console\n(.*?)^```$", text):
-        for line in block.splitlines():
+    for kind, block in re.findall(r"(?ms)^```(console|daemon)\n(.*?)^```$", text):
+        for line in block.replace("\\\n", "").splitlines():
             if line[:2] in ("$ ", "# "):
-                found.append((line[2:], []))
+                found.append((line[2:], [] if kind == "console" else None))
             elif line.strip():
                 found[-1][1].append(line)
     return found
+
+
+def start(command):
+    """A daemon of the document; its output goes to a file."""
+    log = tempfile.TemporaryFile()
+    return command, log, subprocess.Popen(["bash", "-c", "exec " + command], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def ended(command, log, child):
+    """Why a daemon does not run any more, or None."""
+    if child.poll() is None:
+        return None
+    log.seek(0)
+    return f"status {child.returncode}: {command}: {log.read().decode(errors='replace')[-2000:]}"
 
 
 def matches(patterns, output):
@@ -51,12 +66,19 @@ def run(command, patterns):
 def main(path):
     with open(path) as f:
         commands = blocks(f.read())
+    daemons = []
     for command, patterns in commands:
-        wrong = run(command, patterns)
+        if patterns is None:
+            daemons.append(start(command))
+        wrong = run(command, patterns) if patterns is not None else None
+        wrong = next(filter(None, [wrong, *(ended(*d) for d in daemons)]), None)
         print(("ok: " if wrong is None else "FAILED: ") + command, flush=True)
         if wrong is not None:
             print(wrong)
             sys.exit(1)
+    for _, _, child in daemons:
+        child.terminate()
+        child.wait(60)
     print(f"{len(commands)} commands")
     sys.exit(0 if commands else 1)
 

@@ -20,12 +20,12 @@ sandbox() {
     ip link set lo up
     echo 'kvass:x:0:0:kvass:/var/lib/kvass:/usr/sbin/nologin' >>/etc/passwd
     echo 'kvass:x:0:' >>/etc/group
-    mkdir -p /etc/kvass /etc/prometheus /usr/share/kvass /var/lib/prometheus/metrics2 "$room/bin"
+    mkdir -p /etc/kvass /etc/prometheus /etc/systemd/system /usr/share/kvass /var/lib/prometheus/metrics2 "$room/bin"
     cp "$top_srcdir/etc/kvass.yaml" /etc/kvass/
     cp "$top_srcdir"/monitoring/kvass.rules.yml "$top_srcdir"/monitoring/kvass-dashboard.json /usr/share/kvass/
     cp "$top_builddir"/systemd/kvass*.service /usr/lib/systemd/system/
     ln -s "$top_builddir/kvass" "$room/bin/kvass"
-    for tool in systemctl journalctl apt; do
+    for tool in systemctl journalctl apt adduser; do
         ln -s "$here/stand-in.sh" "$room/bin/$tool"
     done
     export PATH="$room/bin:$PATH"
@@ -41,12 +41,17 @@ sandbox() {
 }
 real() {
     systemctl stop kvass.socket kvass 'kvass-prometheus@*' prometheus 2>/dev/null || true
-    rm -rf /var/lib/kvass/* /etc/kvass/tokens
-    [ -e /root/kvass.yaml.installed ] || cp /etc/kvass/kvass.yaml /root/kvass.yaml.installed
-    cp /root/kvass.yaml.installed /etc/kvass/kvass.yaml
+    rm -rf /etc/systemd/system/kvass.service.d /etc/systemd/system/kvass.socket.d
+    systemctl daemon-reload
     systemctl start prometheus-node-exporter
     mkdir -p /var/lib/prometheus/metrics2
-    cp /root/kvass_*.deb "$files/" 2>/dev/null || true
+    if [ "$name" = getting-started.md ]; then # begins with the installation
+        dpkg --purge kvass >/dev/null
+        cp /root/kvass_1.0.0-1_*.deb "$files/"
+    else
+        rm -rf /var/lib/kvass/* /etc/kvass/tokens
+        dpkg-deb --fsys-tarfile /root/kvass_1.0.0-1_*.deb | tar -xO ./etc/kvass/kvass.yaml >/etc/kvass/kvass.yaml
+    fi
 }
 prepare_files() {
     files=$(mktemp -d)
@@ -57,8 +62,10 @@ global:
     replica: a
 scrape_configs:
 - job_name: prometheus
+  authorization: {credentials: s3cret}
   static_configs: [{targets: ["localhost:9090"]}]
 - job_name: node
+  basic_auth: {username: watcher, password: s3cret}
   static_configs: [{targets: ["localhost:9100"]}]
 END
     cat >"$files/hashmod.yml" <<'END'
@@ -82,6 +89,26 @@ END
     printf 'replicas:\n- shards:\n  - id: shard-0\n    url: http://127.0.0.1:8080\n' >"$files/shards.yaml"
     cp "$here/growth.scn" "$files/"
 }
+# The samples of a Prometheus that ran here before: one of a job that nobody scrapes any more.
+make_past() {
+    local past=/var/lib/prometheus/metrics2 pid
+    printf 'scrape_configs:\n- job_name: retired\n  scrape_interval: 1s\n  static_configs: [{targets: ["localhost:9100"]}]\n' >"$files/past.yml"
+    rm -rf "$past"
+    mkdir -p "$past"
+    prometheus --config.file="$files/past.yml" --storage.tsdb.path="$past" --web.listen-address=127.0.0.1:9390 >"$files/past.log" 2>&1 &
+    pid=$!
+    for _ in $(seq 300); do
+        ! curl -s '127.0.0.1:9390/api/v1/query?query=up' | grep -q '"1"' || break
+        sleep 0.2
+    done
+    curl -s '127.0.0.1:9390/api/v1/query?query=up' | grep -q '"1"' || {
+        tail -n 3 "$files/past.log" >&2
+        exit 1
+    }
+    kill "$pid"
+    wait "$pid"
+    [ "$mode" = sandbox ] || chown -R prometheus:prometheus "$past"
+}
 start_kvass() {
     sed -i 's/^#role: appliance/role: appliance/' /etc/kvass/kvass.yaml
     systemctl enable --now kvass
@@ -96,6 +123,10 @@ start_kvass() {
 prepare_files
 "$mode"
 cp "$files/prometheus.yml" /etc/prometheus/prometheus.yml
-[ "$name" = getting-started.md ] || start_kvass >/dev/null
+case $name in
+getting-started.md | coordinator.md | sidecar.md) ;;
+moving.md) make_past && start_kvass >/dev/null ;;
+*) start_kvass >/dev/null ;;
+esac
 cd "$files"
 exec python3 "$here/commands.py" "$document"

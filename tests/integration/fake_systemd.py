@@ -27,11 +27,14 @@ class Unit(dbus.service.Object):
         super().__init__(manager.bus, unit_path(name))
         self.manager, self.name = manager, name
         self.state, self.child, self.wanted = "inactive", None, False
+        self.again, self.restarts = False, 0
 
-    def start(self):
+    def start(self, automatic=False):
+        self.again = False
         self.wanted = True
         if self.child is not None:
             return
+        self.restarts = self.restarts + 1 if automatic else 0
         shard = os.path.join(self.manager.store, "shards", self.name.partition("@")[2].rpartition(".")[0])
         with open(os.path.join(shard, "environment")) as f:
             env = dict(word.partition("=")[::2] for word in shlex.split(f.read()))
@@ -45,26 +48,34 @@ class Unit(dbus.service.Object):
 
     def ended(self, _pid, status, *_):
         self.child = None
-        crashed = self.wanted and status != 0
+        crashed = self.wanted and not self.again and status != 0
         self.state = "activating" if crashed else "inactive"
         self.manager.removed(self.name)
         if crashed:
-            GLib.timeout_add(700, lambda: self.start() or self.manager.removed(self.name))
-        elif self.wanted:
+            GLib.timeout_add(700, self.start_again)
+        elif self.again:
             self.start()
 
+    def start_again(self):
+        if self.wanted:
+            self.start(automatic=True)
+            self.manager.removed(self.name)
+
     def stop(self, again=False):
-        self.wanted = again
+        self.wanted = self.again = again
         if self.child is not None:
             self.state = "deactivating"
             os.kill(self.child.pid, signal.SIGTERM)
         elif again:
             self.start()
 
-    @dbus.service.method("org.freedesktop.DBus.Properties", in_signature="ss", out_signature="v")
-    def Get(self, _interface, name):
-        assert name == "MainPID"
-        return dbus.UInt32(self.child.pid if self.child else 0)
+    @dbus.service.method("org.freedesktop.DBus.Properties", in_signature="s", out_signature="a{sv}")
+    def GetAll(self, interface):
+        assert interface == NAME + ".Service"
+        return dbus.Dictionary({"Type": "exec", "ExecMainStartTimestamp": dbus.UInt64(1), "NRestarts": dbus.UInt32(self.restarts),
+                                "MainPID": dbus.UInt32(self.child.pid if self.child else 0),
+                                "ExecStart": dbus.Array([dbus.Struct(("/x", dbus.Array(["a"], signature="s")), signature="sas")],
+                                                        signature="(sas)")}, signature="sv")
 
 
 class Manager(dbus.service.Object):

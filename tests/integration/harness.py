@@ -1,14 +1,18 @@
 """Processes and HTTP for the integration tests and the demo: every process is started here and ended by its pid, every wait
-is bounded, every port is chosen by the kernel."""
+is bounded, every port is kept from other tests until this process ends."""
+import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 
 from kvass_exporter import Exporter  # noqa: F401 (tests take it from here)
 
@@ -20,33 +24,46 @@ PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
 
 
-def free_ports(count):
-    """Ports nobody listens on at this moment, kept apart from each other."""
-    sockets = [socket.socket() for _ in range(count)]
+def port_range():
+    """Below those that the kernel gives to outgoing connections and to servers that ask for any."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low = int(f.read().split()[0])
+    return range(10000, low) if low >= 12000 else range(1024, 65536)
+
+
+PORTS = port_range()
+PORT_LOCKS = os.path.join(tempfile.gettempdir(), f"kvass-test-ports.{os.getuid()}")
+port_lock_file = open(PORT_LOCKS, "ab")  # stays open: closing it would give up the locks
+ports_taken = set()
+
+
+def take_port(port):
+    """True when nobody listens there, and no other test process will until this one ends: a port that is only free at this moment is
+    somebody else's by the time a server of ours binds it."""
+    if port in ports_taken:
+        return False
     try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+        fcntl.lockf(port_lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as s:
+            s.bind(("", port))
+    except OSError:
+        return False
+    ports_taken.add(port)
+    return True
+
+
+def free_ports(count):
+    """Ports nobody listens on, this process' own until it ends."""
+    return [free_port_run(1) for _ in range(count)]
 
 
 def free_port_run(count):
     """The first of `count` consecutive free ports (shards listen on base, base + 1, ...)."""
-    for base in range(21000 + os.getpid() % 5000, 60000, count + 3):
-        sockets = []
-        try:
-            for port in range(base, base + count):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(("127.0.0.1", port))
+    first = random.SystemRandom().randrange(len(PORTS))
+    for offset in range(len(PORTS)):
+        base = PORTS[(first + offset) % len(PORTS)]
+        if base + count <= PORTS[-1] + 1 and all(take_port(port) for port in range(base, base + count)):
             return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
     raise RuntimeError("no run of free ports")
 
 
@@ -60,7 +77,7 @@ def wait_for(what, seconds, condition, pause=0.2):
             if value:
                 return value
             last = value
-        except (OSError, KeyError, IndexError, ValueError) as e:
+        except (OSError, HTTPException, KeyError, IndexError, ValueError) as e:
             last = e
         time.sleep(pause)
     raise TimeoutError(f"waited {seconds} s in vain for {what} (last: {last!r})")
@@ -88,7 +105,7 @@ def get_data(url):
 class Process:
     """A child with its output in a file."""
 
-    def __init__(self, args, log, env=None, cwd=None, sockets=None):
+    def __init__(self, args, log, env=None, cwd=None, sockets=None, wrapper=()):
         self.args, self.log_path = args, log
         self.log = open(log, "ab")
         if sockets:  # as systemd passes them: fds from 3 on, LISTEN_PID the process itself
@@ -97,6 +114,7 @@ class Process:
             closes = " ".join(f"{s.fileno()}<&-" for s in fds if s.fileno() >= 3 + len(fds))
             script = f'exec {moves} {closes}; export LISTEN_PID=$$ LISTEN_FDS={len(fds)} LISTEN_FDNAMES={":".join(names)}; exec "$@"'
             args = ["bash", "-c", script, "bash", *args]
+        args = [*wrapper, *args]  # ends with an exec: the process id stays
         self.child = subprocess.Popen(args, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
                                       env={**os.environ, **(env or {})}, cwd=cwd,
                                       pass_fds=[s.fileno() for s in sockets.values()] if sockets else ())
@@ -159,7 +177,7 @@ def scalar(url, expression):
 class Appliance(Process):
     """kvass appliance with Prometheus children on ports of its own."""
 
-    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None):
+    def __init__(self, directory, config_path, options=(), shards_max=8, base_port=None, ports=None, env=None, sockets=None, wrapper=()):
         self.directory = directory
         self.base_port = base_port or free_port_run(shards_max)
         self.ports = ports or free_ports(2)
@@ -169,7 +187,7 @@ class Appliance(Process):
                 f"--web.address=127.0.0.1:{self.ports[0]}", f"--web.proxy-addr=127.0.0.1:{self.ports[1]}",
                 f"--shard.prometheus-port={self.base_port}", f"--shard.max-shard={shards_max}",
                 f"--shard.prometheus-binary={PROMETHEUS}", *options]
-        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets)
+        super().__init__(args, os.path.join(directory, "kvass.log"), env=env, sockets=sockets, wrapper=wrapper)
 
     def wait_ready(self, seconds=60):
         def ready():
@@ -197,7 +215,7 @@ class Appliance(Process):
         """{scrape URL: [shard ids]}"""
         return {t["scrapeUrl"]: t["shards"] for t in self.targets()}
 
-    def child_pids(self):
+    def child_pids(self, argument="--storage.tsdb.path="):
         """{shard id: pid of its Prometheus}, found by the listening port of its data folder in the command line."""
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -207,14 +225,14 @@ class Appliance(Process):
             except OSError:
                 continue
             for word in words:
-                if word.startswith("--storage.tsdb.path=" + self.store):
+                if word.startswith(argument + self.store):
                     found[word.split("/shards/")[1].split("/")[0]] = int(pid)
         return found
 
     def stop(self, sig=signal.SIGINT, seconds=40):
         """SIGINT ends the children too; any that are left are killed by pid."""
         status = super().stop(sig, seconds)
-        for pid in self.child_pids().values():
+        for pid in [*self.child_pids().values(), *self.child_pids("--storage.agent.path=").values()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

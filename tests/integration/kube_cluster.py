@@ -1,8 +1,8 @@
 """The namespace `kvass` of the manifests in deploy/, on the test plane: what tests ask of it."""
+import http.client
 import json
 import os
 import subprocess
-import time
 import urllib.request
 
 import plane
@@ -19,9 +19,17 @@ def kubectl(*args, check=True):
     return done.stdout
 
 
-def get_json(url, seconds=5):
-    with urllib.request.urlopen(url, timeout=seconds) as answer:
-        return json.loads(answer.read())
+def fetch(url, seconds=20):
+    """The body; OSError in every case without one, also when a pod dies in the middle of its answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:
+            return answer.read()
+    except http.client.HTTPException as e:
+        raise ConnectionError(f"{url}: {e!r}") from e
+
+
+def get_json(url, seconds=20):
+    return json.loads(fetch(url, seconds))
 
 
 class Cluster:
@@ -50,29 +58,62 @@ class Cluster:
         items = self.api.get(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}")["items"]
         return [p for p in items if "deletionTimestamp" not in p["metadata"]]
 
+    def granted(self, account):
+        """{(verb, group, resource/subresource)} of every role that is bound to a service account of the namespace."""
+        rbac, rules = "/apis/rbac.authorization.k8s.io/v1", []
+        for folder in (f"{rbac}/namespaces/{self.namespace}/rolebindings", f"{rbac}/clusterrolebindings"):
+            for b in self.api.get(folder)["items"]:
+                if any(s["kind"] == "ServiceAccount" and s["name"] == account and s.get("namespace") == self.namespace for s in b.get("subjects", [])):
+                    scope = rbac if b["roleRef"]["kind"] == "ClusterRole" else f"{rbac}/namespaces/{self.namespace}"
+                    rules += self.api.get(f"{scope}/{b['roleRef']['kind'].lower()}s/{b['roleRef']['name']}")["rules"]
+        return {(v, g, r) for rule in rules for v in rule["verbs"] for g in rule["apiGroups"] for r in rule["resources"]}
+
+    def assert_rights(self, since):
+        """Since that place in the audit log nothing was refused, and every right there is was used: no rule names a verb nobody needs."""
+        refused = {key: codes for key, codes in plane.audited("kvass-coordinator", since).items() if 403 in codes}
+        assert not refused, refused
+        granted, seen = self.granted("kvass-coordinator"), set(plane.audited("kvass-coordinator"))
+        assert granted == seen, f"granted, but not used: {granted - seen}; used, but not granted: {seen - granted}"
+        assert plane.audited("kvass-shard") == {} and self.granted("kvass-shard") == set()
+
     def shards(self, name="prometheus"):
         return sorted(self.pods(f"app.kubernetes.io/name={name}"), key=lambda p: p["metadata"]["name"])
 
     def replicas(self, name="prometheus-rep-0"):
         return self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/statefulsets/{name}")["spec"]["replicas"]
 
+    def is_rolled_out(self, kind, name):
+        """The controller has seen the last change of a Deployment or StatefulSet, and none but ready pods of its present template exist."""
+        o = self.api.get(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}/{name}")
+        wanted, status = o["spec"]["replicas"], o.get("status", {})
+        if status.get("observedGeneration", 0) < o["metadata"]["generation"]:
+            return False
+        if any(status.get(key, 0) != wanted for key in ("replicas", "updatedReplicas", "readyReplicas")):
+            return False
+        labels = ",".join(f"{k}={v}" for k, v in o["spec"]["selector"]["matchLabels"].items())
+        return len(self.api.get(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={labels}")["items"]) == wanted
+
+    def roll_out(self, kind, name, patch, content_type=plane.MERGE):
+        """Changes a Deployment or StatefulSet and waits until nothing of what it was before is left."""
+        self.api.patch(f"/apis/apps/v1/namespaces/{self.namespace}/{kind}/{name}", patch, content_type)
+        wait_for(f"the rollout of {name}", 300, lambda: self.is_rolled_out(kind, name))
+
     def holder(self):
         lease = self.api.get(f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/kvass")
         return lease["spec"].get("holderIdentity", "")
 
     def coordinator(self):
-        """host:port of the API of the one that acts."""
+        """host:port of the API of the one that acts; ConnectionError while there is none."""
         name = self.holder().rsplit("_", 1)[0]
         for component, port in (("coordinator", 9090), ("shard", 8080)):
             for p in self.pods(f"app.kubernetes.io/component={component}"):
                 if p["metadata"]["name"] == name and p["status"].get("podIP"):
                     return f"{p['status']['podIP']}:{port}"
-        return None
+        raise ConnectionError(f"the holder of the Lease, {name or 'nobody'}, has no address")
 
     def acts(self):
         """True when the holder of the Lease has taken over and decides."""
-        with urllib.request.urlopen(f"http://{self.coordinator()}/metrics", timeout=5) as answer:
-            return b"kvass_k8s_lease_held 1" in answer.read()
+        return b"kvass_k8s_lease_held 1\n" in fetch(f"http://{self.coordinator()}/metrics")
 
     def spread(self):
         """{shard: targets that are up there}, as the shards' own Prometheus servers tell."""
@@ -113,10 +154,16 @@ class Cluster:
         return [e["message"] for e in items if e["reason"] == reason]
 
 
+    def most_shards(self):
+        """The largest number that anybody scaled up to, as the Events tell: "from 1 to 3: ..."."""
+        return max(int(m.split(":")[0].split(" to ")[1]) for m in self.events("ScaledUp"))
+
+
 def assert_no_gap(cluster, seconds, but=()):
-    """Every target, those in `but` apart, has a good sample for nearly every interval (5 s) of the time that has passed: one may lie on either edge."""
+    """Every target, those in `but` apart, has a good sample for nearly every interval (5 s) of the time that has passed: one may lie on either edge,
+    and a loaded machine may miss one."""
     for target, count in cluster.up_history(seconds).items():
-        assert target in but or count >= seconds // 5 - 2, f"{target}: {count} good samples in {seconds} s at an interval of 5 s"
+        assert target in but or count >= seconds // 5 - 3, f"{target}: {count} good samples in {seconds} s at an interval of 5 s"
 
 
 def settled(cluster, shards, targets):

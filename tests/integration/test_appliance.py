@@ -14,7 +14,7 @@ import urllib.request
 from http import server as http_server
 
 import pytest
-from harness import KVASS, Process, Prometheus, all_up, http, prometheus_value, query, scalar, static_job, wait_for, write
+from harness import KVASS, Process, Prometheus, all_up, free_ports, get_data, http, prometheus_value, query, scalar, static_job, wait_for, write
 
 SERIES = 2000
 
@@ -237,6 +237,36 @@ def test_a_torn_state_file_is_set_aside(world):
     kvass = world.appliance("--shard.max-series=6000", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
     wait_for("up again", 60, lambda: all_up(kvass, 1))
     assert any(name.startswith("state.bad") for name in os.listdir(kvass.store))
+
+
+def test_a_job_that_went_while_kvass_was_away_is_forgotten(world):
+    """No discovery tells of it any more: its targets, known from the state, go all the same, and leave the shard's configuration."""
+    _, addresses = world.exporter("--series=100", listeners=3)
+    world.configure([static_job("old", addresses[:2]), static_job("stays", addresses[2:])])
+    kvass = world.appliance("--target.grace=2s", "--shard.on-exit=keep").wait_ready()
+    wait_for("three up", 90, lambda: all_up(kvass, 3))
+    Process.stop(kvass, signal.SIGTERM)
+    world.configure([static_job("stays", addresses[2:])])
+    kvass = world.appliance("--target.grace=2s", base_port=kvass.base_port, ports=kvass.ports).wait_ready()
+    wait_for("the job's targets to go", 90, lambda: all_up(kvass, 1) and [t["scrapePool"] for t in kvass.targets()] == ["stays"])
+    wait_for("Prometheus to scrape them no more", 120, lambda: {
+        t["scrapePool"] for t in get_data(kvass.shards()[0]["prometheusUrl"] + "/api/v1/targets")["activeTargets"]} == {"stays"})
+
+
+def test_ports_that_are_held_for_nobody_are_told(world):
+    """The addresses in kvass.yaml changed and the .socket unit did not: each held port is named, once; a taken one is not."""
+    world.configure([])
+    sockets, ports = inherited_sockets()
+    sockets = dict(zip(("x.socket", "y.socket"), sockets.values()))  # found by their addresses alone, as those of kvass.socket
+    other = free_ports(1)[0]
+    kvass = world.appliance(ports=[other, ports[1]], sockets=sockets).wait_ready()
+    told = [line for line in kvass.output().splitlines() if 'op="held port"' in line]
+    assert len(told) == 1 and f"address=127.0.0.1:{ports[0]}" in told[0] and "level=warn" in told[0], told
+    kvass.stop()
+    kvass = world.appliance(ports=ports, base_port=kvass.base_port, sockets=sockets).wait_ready()
+    assert kvass.output().count('op="held port"') == 1
+    for s in sockets.values():
+        s.close()
 
 
 def test_a_restart_with_inherited_sockets_fails_no_scrape(world):

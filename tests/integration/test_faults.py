@@ -54,6 +54,7 @@ def test_a_changed_file_is_taken_by_itself_and_leaves_other_jobs_alone(world):
     world.configure([static_job("a", addresses), static_job("b", addresses[:1])])
     wait_for("job b", 60, lambda: all_up(kvass, 3))
     assert {t["scrapeUrl"]: t["shards"] for t in kvass.targets("a")} == before
+    assert len(kvass.shards()) == 1
     assert {v for _, v in query(prometheus, 'min_over_time(up{job="a"}[1m])')} == {"1"}
     changes = kvass.get("/api/v1/status/reload")["changes"]
     assert "added job 'b'" in changes and "'a'" not in changes
@@ -124,14 +125,26 @@ def test_bad_targets_are_down_with_the_true_reason_and_alone(world):
     prometheus = kvass.shards()[0]["prometheusUrl"]
     wait_for("Prometheus to agree", 60, lambda: {m["job"]: v for m, v in query(prometheus, "up")} ==
              {j["job_name"]: "1" if j["job_name"] == "good" else "0" for j in jobs})
-    errors = {t["scrapePool"]: t["lastError"] for t in kvass.targets()}
-    print(json.dumps(errors, indent=1))
-    assert errors["good"] == "" and "connect" in errors["refused"].lower()
-    # Prometheus' own page carries kvass' reason where the scrape failed before a byte was sent.
-    theirs = {t["scrapePool"]: t["lastError"] for t in json.loads(http(prometheus + "/api/v1/targets")[1])["data"]["activeTargets"]}
-    for name, (_, ours_says, theirs_says) in FAULTS.items():
-        assert ours_says in errors[name] and re.search(theirs_says, theirs[name]), (name, errors[name], theirs[name])
-    assert "502 Bad Gateway: Failed to connect" in theirs["refused"]
+
+    # Prometheus' own page carries kvass' reason where the scrape failed before a byte was sent. A busy machine makes a timeout of any single
+    # scrape, so a reason has to be seen, not to be the last one.
+    expected = {("kvass", name): ours for name, (_, ours, _) in FAULTS.items()}
+    expected |= {("prometheus", name): theirs for name, (_, _, theirs) in FAULTS.items()}
+    expected |= {("kvass", "good"): "^$", ("kvass", "refused"): "(?i)connect", ("prometheus", "refused"): "502 Bad Gateway: Failed to connect"}
+    seen = {}
+
+    def reasons():
+        seen.update({("kvass", t["scrapePool"]): t["lastError"] for t in kvass.targets()})
+        pages = json.loads(http(prometheus + "/api/v1/targets")[1])["data"]["activeTargets"]
+        seen.update({("prometheus", t["scrapePool"]): t["lastError"] for t in pages})
+        for key in [k for k, pattern in expected.items() if re.search(pattern, seen[k])]:
+            del expected[key]
+        return not expected
+
+    try:
+        wait_for("every reason", 60, reasons)
+    finally:
+        print(json.dumps({k[0] + " " + k[1]: v for k, v in seen.items()}, indent=1), "\nnot seen:", expected)
     # Nothing broken is counted as a good scrape.
     assert scalar(prometheus, 'max_over_time(up{job="good"}[20s])') == 1
 

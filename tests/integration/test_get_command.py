@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from harness import KVASS, SOURCE, all_up, free_ports, static_job, wait_for, write
+from harness import KVASS, SOURCE, all_up, free_ports, http, static_job, wait_for, write
+from sidecar_harness import Beside
 
 ESCAPE = "\x1b["
 
@@ -18,11 +19,11 @@ def run(*arguments, env=None, **more):
     return done.returncode, done.stdout, done.stderr
 
 
-def on_terminal(*arguments, seconds=3):
+def on_terminal(*arguments, seconds=3, **env):
     """What it writes to a terminal, for a while."""
     main, other = pty.openpty()
     with subprocess.Popen([KVASS, *arguments], stdout=other, stderr=other, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "TERM": "xterm"}) as child:
+                          env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, "TERM": "xterm", **env}) as child:
         os.close(other)
         os.set_blocking(main, False)
         text, deadline = b"", time.monotonic() + seconds
@@ -58,13 +59,61 @@ def test_get(kvass):
     assert all(line[column - 2:column] == "  " and line[column:].startswith(("STATE", "assigned")) for line in table), table
     assert json.loads(run("get", "shards", "-o", "json", server)[1])["data"]["shards"][0]["id"] == "shard-0"
     assert len(json.loads(run("get", "targets", "--output=json", server)[1])["data"]["activeTargets"]) == 3
-    assert "kvass_balancer_shard_ready" in run("get", "metrics", server)[1]
+    table = run("get", "metrics", server)[1].splitlines()
+    assert table[0].split() == ["METRIC", "LABELS", "VALUE"]
+    assert [line.split() for line in table if line.startswith("kvass_balancer_shard_ready ")] == [
+        ["kvass_balancer_shard_ready", "shard=shard-0", "replica=", "1"]]
+    answer = json.loads(run("get", "metrics", "-o", "json", server)[1])
+    page = http(kvass.url + "/metrics")[1]
+    assert answer["status"] == "success" and len(answer["data"]) >= page.count("\n") - page.count("\n#") - 5 > 100
+    assert {"name": "kvass_balancer_shard_ready", "labels": {"shard": "shard-0", "replica": ""}, "value": "1"} in answer["data"]
+
+
+def test_words_of_get(kvass):
+    server = f"--server={kvass.url}"
+    out = run("get", "shards", server)[1]
+    assert re.search(r"(?m)^wanted: 1 shard: \d+ ", out) and "~" not in out, out
+    assert re.search(r"(?m)^1 shard is wanted: \d+ series need", run("get", "why", server)[1])
+    status, out, err = run("get", "targets", "--job=(", server)
+    assert (status, out) == (1, "") and "status 400: " in err and "{" not in err.partition("status 400")[2] and '"error"' not in err, err
+
+
+def test_estimates_are_marked(world):
+    """A target that was never measured counts by estimate: its shard's load is marked, its own size not shown."""
+    _, addresses = world.exporter("--series=100")
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
+    world.configure([static_job("load", addresses), static_job("dead", [dead])])
+    kvass = world.appliance("--shard.max-series=5000").wait_ready()
+    wait_for("both to be placed", 120, lambda: len([t for t in kvass.targets() if t["shards"]]) == 2 and any(t["health"] == "up" for t in kvass.targets()))
+    wait_for("the plan to count both", 60, lambda: kvass.shards()[0]["estimatedTargets"] == 1 and kvass.shards()[0]["targets"] == 2)
+    out = run("get", "shards", f"--server={kvass.url}")[1]
+    assert re.search(r"(?m)^shard-0 +ready +2 +~\d+ +5000 +~\d+% ", out) and "\n~ holds targets that have not been measured" in out, out
+    line = re.search(r"(?m)^dead .*$", run("get", "targets", f"--server={kvass.url}")[1]).group(0).split()
+    assert line[4:6] == ["-", "-"], line
+
+
+def test_a_sidecar_has_no_shards_to_tell(world):
+    beside = Beside(world, ["--config.file="]).start_kvass()
+    sidecar = beside.url
+    assert "is a sidecar" in run("get", "targets", f"--server={sidecar}")[2]  # without its Prometheus, too
+    assert beside.push_config("scrape_configs: []")[0] == 200
+    beside.start_prometheus()
+    for noun in ("shards", "targets", "moves", "why"):
+        status, out, err = run("get", noun, f"--server={sidecar}")
+        assert (status, out) == (1, "") and "is a sidecar" in err and "ask the coordinator" in err, (noun, err)
+    assert run("get", "metrics", f"--server={sidecar}")[0] == 0
 
 
 def test_colour_and_watch_on_a_terminal(kvass):
     server = f"--server={kvass.url}"
     assert re.search(re.escape(ESCAPE) + r"[0-9;]*m", on_terminal("get", "shards", server))
-    assert on_terminal("get", "shards", "--watch", server, seconds=6).count("SHARD") >= 2
+    plain = on_terminal("get", "shards", server, NO_COLOR="1"), on_terminal("get", "shards", server, TERM="dumb")
+    assert all("shard-0" in text and ESCAPE not in text for text in plain), plain
+    assert re.search(re.escape(ESCAPE) + r"[0-9;]*m", on_terminal("get", "shards", server, NO_COLOR=""))
+    watched = on_terminal("get", "shards", "--watch", server, seconds=6)
+    assert watched.count("SHARD") >= 2 and ESCAPE + "2J" in watched
+    watched = on_terminal("get", "shards", "--watch", server, seconds=6, TERM="dumb")
+    assert watched.count("SHARD") >= 2 and ESCAPE not in watched
 
 
 def test_exit_statuses():
@@ -72,6 +121,11 @@ def test_exit_statuses():
     status, out, err = run("get", "shards", f"--server=http://127.0.0.1:{port}")
     assert (status, out) == (1, "") and f"127.0.0.1:{port}" in err
     assert run("get", "nothing")[0] == 2
+    assert "did you mean 'shards'" in run("get", "shads")[2] and "did you mean 'get'" in run("gett")[2]
+    assert "did you mean" not in run("get", "qqqq")[2] + run("qqqqqqq")[2] and "shards, targets, moves, why, metrics" in run("get", "qqqq")[2]
+    out = run("get", "--help")[1]
+    assert "-o table|json" in out and "-o is short for it" in out and "why" in out
+    assert re.search(r"(?m)^  get +shards, targets, moves or metrics of a running kvass, and why$", run("help")[1])
     assert run("get", "shards", "--output=xml")[0] == 2
     assert run("get", "shards", "--no-such")[0] == 2
     for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check"], ["check", "config"], ["check", "service-discovery"],
@@ -135,3 +189,15 @@ def test_the_log_under_faults(world, form):
         priority, _, rest = line.partition(">")
         level = json.loads(rest)["level"] if form == "json" else re.search(r"level=(\w+)", rest).group(1)
         assert priority == f"<{levels[level]}", line
+
+
+def test_why_names_the_job_that_is_awaited(world):
+    """One mechanism that never answers holds up the first decision, and is named."""
+    _, addresses = world.exporter("--series=100")
+    port = free_ports(1)[0]
+    world.configure([static_job("load", addresses), {"job_name": "dead", "http_sd_configs": [{"url": f"http://127.0.0.1:{port}/list"}]}])
+    daemon = world.appliance("--sd.init-timeout=1h")
+    reason = ("Nothing is done at present: the first discovery of every job is not done yet: job 'dead' waits for an answer to its "
+              "http_sd_configs, 1 of 2 jobs are awaited.")
+    wait_for("the reason", 60, lambda: reason in daemon.get("/api/v1/why")["why"])
+    assert "job 'dead' waits" in run("get", "why", f"--server={daemon.url}")[1]

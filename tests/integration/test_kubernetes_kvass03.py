@@ -2,11 +2,12 @@
 an emptyDir as store, a configuration that a reloader writes, no shard to begin with."""
 import os
 import sys
+import time
 
 import plane
 import pytest
 from harness import SOURCE, wait_for
-from kube_cluster import SERIES, TARGETS, Cluster, kubectl, settled
+from kube_cluster import SERIES, TARGETS, Cluster, fetch, kubectl, settled
 
 HERE = os.path.join(SOURCE, "tests", "integration")
 
@@ -22,19 +23,24 @@ if plane.is_inside():
             c.close()
 
     def test_it_comes_up(cluster):
-        spread = wait_for("three shards with six targets", 240, settled(cluster, 3, TARGETS))
+        spread = wait_for("three shards with six targets", 600, settled(cluster, 3, TARGETS))
         assert sorted(len(names) for names in spread.values()) == [2, 2, 2]
-        wait_for("all series", 60, lambda: cluster.series() == TARGETS * SERIES)
+        wait_for("all series", 180, lambda: cluster.series() == TARGETS * SERIES)
 
     def test_the_coordinator_restarts(cluster):
-        before = cluster.spread()
+        """The new one finds what the shards hold, and moves nothing."""
+        before = wait_for("the six targets", 300, settled(cluster, 3, TARGETS))
         kubectl("-n", "default", "delete", "pod", "-l", "app.kubernetes.io/name=kvass-coordinator")
-        wait_for("a new one", 60, lambda: [p for p in cluster.pods("app.kubernetes.io/name=kvass-coordinator") if p["status"].get("podIP")])
-        for _ in range(3):
-            assert cluster.spread() == before
+
+        def acts():
+            (pod,) = cluster.pods("app.kubernetes.io/name=kvass-coordinator")
+            return b"kvass_balancer_acting 1\n" in fetch(f"http://{pod['status']['podIP']}:9090/metrics")
+        wait_for("a new one that acts", 300, acts)
+        time.sleep(10)
+        wait_for("the targets where they were", 120, lambda: cluster.spread() == before)
         assert cluster.replicas() == 3
 
 else:
 
     def test_on_the_control_plane():
-        plane.run(__file__, seconds=600)
+        plane.run(__file__, seconds=2400)

@@ -101,6 +101,7 @@ def test_account_and_folders(installed):
 
 
 def test_installed_configuration_is_accepted(installed):
-    subprocess.run([KVASS, "config", "check", "--role=appliance", f"--kvass.config={installed}/etc/kvass/kvass.yaml"], check=True,
+    subprocess.run([KVASS, "config", "check", "--role=appliance", f"--kvass.config={installed}/etc/kvass/kvass.yaml",
+                    f"--config.file={os.devnull}"], check=True,
                    timeout=30)
     assert read(f"{installed}/etc/kvass/kvass.yaml").count("\n#role: appliance\n") == 1

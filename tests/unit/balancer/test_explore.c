@@ -1,4 +1,4 @@
-/* Exploring: concurrency, back-off, attempts, expiry, lost probes, removal at any moment (pitfall 33). */
+/* Exploring: concurrency, back-off, attempts, expiry, lost probes, removal at any moment (guarantee 33). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

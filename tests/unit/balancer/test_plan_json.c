@@ -152,7 +152,7 @@ static void test_plan_written(void **unused)
         out.base,
         "{\"version\":1,\"actions\":[{\"type\":\"assign\",\"job\":\"a\",\"hash\":\"7\",\"from\":null,\"to\":0,"
         "\"reason\":\"emptiest shard\"}],\"wanted_shards\":1,"
-        "\"wanted_reason\":\"1 shards: 105 series need 0.1 shards at "
+        "\"wanted_reason\":\"1 shard: 105 series need 0.1 shards at "
         "the low mark 0.80 of 1000\",\"ledger\":{\"exploring\":0,\"pending\":0,\"assigned\":1,\"in_transfer\":0,"
         "\"leaving\":0,\"unreachable\":0,\"too_big\":0,\"over_limit\":0,\"duplicate\":0,\"invalid\":0,\"dropped\":0},"
         "\"loads\":[{\"group\":0,\"series\":105,\"scraped\":0,\"targets\":1}],\"targets\":[{\"job\":\"a\","

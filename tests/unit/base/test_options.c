@@ -299,8 +299,8 @@ static void test_values_that_exclude_each_other(void **state)
         "shard.min-shard (flag) is above");
     assert_refused(f, ROLE_COORDINATOR, "--balance.even-out=1.01", NULL, "neither 0 (off) nor at least 1.05");
     assert_refused(f, ROLE_COORDINATOR, "--shard.type=http", NULL, "shard.http-url must name the shard service");
-    static const char *const BAD[] = {"4.0", "2", "2.", "x", "", "2.42.0.1", "2.x.1", "3.5-rc", "2.1234567"};
-    static const char *const GOOD[] = {"auto", "2.x", "3.x", "2.42", "3.5.0"};
+    static const char *const BAD[] = {"4.0", "2.", "x", "", "2.42.0.1", "2.x.1", "3.5-", "2.1234567"};
+    static const char *const GOOD[] = {"auto", "2.x", "3.x", "2.42", "3.5.0", "2.53.3+ds1", "3.0.0-rc.1"};
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         assert_refused(f, ROLE_COORDINATOR, "--prometheus.version", BAD[i], "is none of auto, 2.x, 3.x");
     }

@@ -375,6 +375,70 @@ static void included_files(void **state)
     assert_int_equal(files_remove_tree(dir, NULL), 0);
 }
 
+struct refusals {
+    size_t count, last;
+    char message[ERRCTX_MSG_MAX];
+};
+
+static void on_refused(void *data, size_t i, const struct errctx *err)
+{
+    struct refusals *r = data;
+    r->count++;
+    r->last = i;
+    snprintf(r->message, sizeof(r->message), "%s", err->msg);
+}
+
+/* Jobs that no file holds: each is taken whole or left out whole, and the rest is as it was. */
+static void extra_jobs(void **state)
+{
+    (void)state;
+    const char *text = "global: {scrape_interval: 10s}\nscrape_configs: [{job_name: m}]\n";
+    const struct promconf_extra extras[] = {
+        {"Monitor a", VIEW("{\"scrape_configs\":[{\"job_name\":\"a\",\"bearer_token_file\":\"tok\"}]}")},
+        {"Monitor b", VIEW("{\"scrape_configs\":[{\"job_name\":\"b\"},{\"job_name\":\"m\"}]}")},
+        {"Monitor c", VIEW("{\"scrape_configs\":[{\"job_name\":\"b\",\"basic_auth\":{\"password\":\"hush\"}}]}")},
+    };
+    struct refusals refused = {0};
+    struct promconf_options opts = {.major = PROMETHEUS_2,
+                                    .extras = extras,
+                                    .extra_count = 3,
+                                    .on_extra_refused = on_refused,
+                                    .extra_data = &refused};
+    struct promconf *c = NULL, *plain = NULL, *same = NULL;
+    struct errctx err = ERRCTX_INIT;
+    struct bytes out;
+    bytes_init(&out, 1 << 16);
+    assert_int_equal(promconf_parse("/etc/main.yml", view_of(text), NULL, &plain, &err), 0);
+    assert_int_equal(promconf_parse("/etc/main.yml", view_of(text), &opts, &c, &err), 0);
+    assert_true(c->job_count == 3 && c->file_job_count == 1 && plain->file_job_count == 1);
+    assert_string_equal(c->jobs[1].name, "a");
+    assert_string_equal(c->jobs[1].file, "Monitor a");
+    assert_int_equal(c->jobs[1].interval_ms, 10000);
+    assert_string_equal(c->jobs[1].http.credentials_file, "/etc/tok");
+    assert_string_equal(c->jobs[2].file, "Monitor c"); /* b is free: the one before was left out whole */
+    assert_true(refused.count == 1 && refused.last == 1);
+    assert_non_null(strstr(refused.message, "job 'm': job_name: found multiple scrape configs"));
+    assert_string_not_equal(c->hash, plain->hash);
+    assert_int_equal(promconf_write_redacted(c, &out, &err), 0);
+    assert_non_null(strstr(out.base, "<secret>"));
+    assert_null(strstr(out.base, "hush"));
+    bytes_clear(&out);
+    assert_int_equal(promconf_write_whole(c, &out, &err), 0);
+    assert_int_equal(promconf_parse("/etc/main.yml", bytes_view(&out), NULL, &same, &err), 0);
+    assert_int_equal(same->job_count, 3);
+    assert_string_equal(same->jobs[2].http.password, "hush");
+    promconf_unref(same);
+    /* one that is refused leaves no trace, not in the hash either */
+    opts.extras = &extras[1];
+    opts.extra_count = 1;
+    assert_int_equal(promconf_parse("/etc/main.yml", view_of(text), &opts, &same, &err), 0);
+    assert_string_equal(same->hash, plain->hash);
+    promconf_unref(same);
+    promconf_unref(plain);
+    promconf_unref(c);
+    bytes_done(&out);
+}
+
 static void http_client_of_any_mapping(void **state)
 {
     (void)state;
@@ -413,6 +477,7 @@ int main(void)
         cmocka_unit_test(versions_differ),
         cmocka_unit_test(kubernetes_options),
         cmocka_unit_test(included_files),
+        cmocka_unit_test(extra_jobs),
         cmocka_unit_test(http_client_of_any_mapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

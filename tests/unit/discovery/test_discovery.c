@@ -205,11 +205,17 @@ static void test_builds(void **state)
     assert_int_equal(seen.len, 0); /* never from within */
     wait_good("b", 0, 2);
     assert_int_equal(seen_of("a")->good, 0);
+    char what[200] = "x";
     assert_false(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000));
+    assert_int_equal(discovery_awaits(discovery, timebase_monotonic_ms(), 1000000, what, sizeof(what)), 1);
+    assert_string_equal(what, "job 'a' waits for an answer to its eureka_sd_configs, 1 of 2 jobs are awaited");
     assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms() + 2000000, 1000000));
+    assert_int_equal(discovery_awaits(discovery, timebase_monotonic_ms() + 2000000, 1000000, what, sizeof(what)), 0);
     answer("http://one", "s", 1, 3);
     assert_false(
         discovery_is_initial_done(discovery, timebase_monotonic_ms() + 2000000, 1000000)); /* not handed out yet */
+    assert_int_equal(discovery_awaits(discovery, timebase_monotonic_ms(), 1000000, what, sizeof(what)), 1);
+    assert_string_equal(what, "the targets of job 'a' are being built, 1 of 2 jobs are awaited");
     wait_good("a", 0, 3);
     assert_true(discovery_is_initial_done(discovery, timebase_monotonic_ms(), 1000000));
     answer("http://one", "t", 4, 2);

@@ -84,6 +84,31 @@ static void test_keeps_what_the_schema_names(void **state)
     k8s_object_free(o, texts);
 }
 
+/* What is kept as JSON tells 80 from "80", and the order of keys is no change. */
+static void test_a_member_as_json(void **state)
+{
+    (void)state;
+    struct k8s_schema *whole = k8s_schema_new("metadata(uid!) spec=");
+    const char *const sources[] = {
+        "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"b\":[80,\"80\",null,true],\"a\":{}}}",
+        "{\"metadata\":{\"name\":\"a\"},\"spec\":{\"a\":{},\"b\":[80,\"80\",null,true]},\"status\":1}",
+        "{\"metadata\":{\"name\":\"a\"},\"spec\":7}"};
+    struct k8s_object *o[3];
+    for (size_t i = 0; i < 3; i++) {
+        json_t *tree = k8s_schema_load(whole, false, view_of(sources[i]), NULL);
+        assert_non_null(tree);
+        o[i] = k8s_object_new(tree, whole, texts);
+        json_decref(tree);
+    }
+    assert_text(k8s_at(k8s_object_root(o[0]), "spec"), "{\"a\":{},\"b\":[80,\"80\",null,true]}");
+    assert_true(k8s_object_equal(o[0], o[1]));
+    assert_text(k8s_at(k8s_object_root(o[2]), "spec"), "7");
+    for (size_t i = 0; i < 3; i++) {
+        k8s_object_free(o[i], texts);
+    }
+    k8s_schema_free(&whole);
+}
+
 static void test_equal_content_is_equal_bytes(void **state)
 {
     (void)state;
@@ -227,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_keeps_what_the_schema_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_member_as_json, setup, teardown),
         cmocka_unit_test_setup_teardown(test_equal_content_is_equal_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shares_texts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),

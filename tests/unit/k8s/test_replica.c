@@ -119,7 +119,7 @@ static void test_ordinals(void **state)
     assert_false(replica_ordinal("prom", "prometheus-1", &n));
 }
 
-/* Pitfalls 2 and 3: the spec says how many shards there are, the owner says whose pod it is. */
+/* Guarantees 2 and 3: the spec says how many shards there are, the owner says whose pod it is. */
 static void test_shards_follow_the_spec(void **state)
 {
     (void)state;

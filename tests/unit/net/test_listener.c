@@ -241,6 +241,34 @@ static void check_any_child(const unsigned *ports)
     child_must(takes(address, NULL, ports[0]), 1);
     snprintf(address, sizeof(address), ":%u", ports[1]); /* fd 4 is bound to one address only, and holds the port */
     child_must(child_open(address, NULL, &inherited) < 0, 2);
+    struct errctx err = ERRCTX_INIT;
+    int fd = -1;
+    child_must(listener_open(address, NULL, &fd, &inherited, &err) == ERR_IO && strstr(err.msg, ".socket unit") != NULL,
+               3);
+    snprintf(address, sizeof(address), "holds the port as 127.0.0.1:%u;", ports[1]);
+    child_must(strstr(err.msg, address) != NULL, 4);
+}
+
+/* Only what nobody took is told: none of two, one of two, both. */
+static void check_unused_child(const unsigned *ports)
+{
+    char address[64], seen[64];
+    bool inherited = false;
+    int at = 0, fds[2] = {-1, -1};
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ports[0]);
+    fds[0] = child_open(address, NULL, &inherited);
+    child_must(fds[0] >= 0 && inherited, 1);
+    child_must(listener_next_unused(fds, 2, &at, seen), 2);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ports[1]);
+    child_must(strcmp(seen, address) == 0, 3);
+    child_must(!listener_next_unused(fds, 2, &at, seen), 4);
+    fds[1] = child_open(address, NULL, &inherited);
+    at = 0;
+    child_must(!listener_next_unused(fds, 2, &at, seen), 5);
+    at = 0;
+    child_must(listener_next_unused(NULL, 0, &at, seen) && listener_next_unused(NULL, 0, &at, seen) &&
+                   !listener_next_unused(NULL, 0, &at, seen),
+               6);
 }
 
 static void test_inherited(void **state)
@@ -249,6 +277,7 @@ static void test_inherited(void **state)
     unsigned ports[2];
     int a = bare_socket("127.0.0.1", &ports[0]), b = bare_socket("127.0.0.1", &ports[1]);
     assert_int_equal(with_inherited(a, b, "api:proxy", check_child, ports), 0);
+    assert_int_equal(with_inherited(a, b, "kvass.socket:kvass.socket", check_unused_child, ports), 0);
     close(a);
     a = bare_socket("", &ports[0]);
     assert_int_equal(with_inherited(a, b, "kvass.socket:kvass.socket", check_any_child, ports), 0);

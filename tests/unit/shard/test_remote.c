@@ -2,8 +2,10 @@
  * order and how often, what proves a move, what a Go sidecar's answers mean, and what bad answers cost. */
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include "base/intern.h"
@@ -109,6 +111,7 @@ static void data(struct http_call *call, const char *json)
 #define EXTRA   "/api/v1/status/extra_config/"
 #define CONFIG  "/api/v1/status/config/"
 #define TARGETS "/api/v1/shard/targets/"
+#define BUILD   "/api/v1/status/buildinfo"
 
 static const char YAML[] = "scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]\n";
 
@@ -171,6 +174,20 @@ static struct target *make_target(uint64_t hash)
     return target_new_with_hash(intern("a"), hash, labels_make(labels, 2), "http://h:1/metrics", 10000, 5000);
 }
 
+static void make_shard(bool ask_version)
+{
+    const struct remote_env env = {.lanes = w.lanes,
+                                   .poll_ms = 10000,
+                                   .ask_version = ask_version,
+                                   .find = find,
+                                   .on_status = on_status,
+                                   .on_change = on_change,
+                                   .on_conflict = on_conflict,
+                                   .on_stopped = on_stopped,
+                                   .now_ms = now};
+    w.shard = remote_shard_new(&env, intern("s-0"), intern(""), 0, intern("http://s0"));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -182,15 +199,7 @@ static int setup(void **state)
     w.targets[1] = make_target(UINT64_C(18446744073709551615));
     w.targets[2] = make_target(3);
     w.lanes = remote_lanes_new(2);
-    const struct remote_env env = {.lanes = w.lanes,
-                                   .poll_ms = 10000,
-                                   .find = find,
-                                   .on_status = on_status,
-                                   .on_change = on_change,
-                                   .on_conflict = on_conflict,
-                                   .on_stopped = on_stopped,
-                                   .now_ms = now};
-    w.shard = remote_shard_new(&env, intern("s-0"), intern(""), 0, intern("http://s0"));
+    make_shard(false);
     return 0;
 }
 
@@ -288,6 +297,103 @@ static void test_first_reading(void **state)
     assert_null(open_call());
     pass(1000);
     expect("GET", INFO);
+}
+
+static void read_and_expect_version(void)
+{
+    read_ours("{}", NULL, "{}");
+    (void)expect("GET", BUILD);
+}
+
+/* Asked for at the end of a reading, through the shard: at first, until there is an answer, every six readings, and
+ * after it was away. What is said there is never a reason to mistrust the rest. */
+static void test_version(void **state)
+{
+    (void)state;
+    w.shard->ops->free(w.shard);
+    make_shard(true);
+    read_ours("{}", "{\"Targets\":{}}", "{}");
+    assert_int_equal(info()->health, SHARD_HEALTH_UNKNOWN);
+    respond(expect("GET", BUILD), 502, "Prometheus is not up");
+    assert_int_equal(info()->health, SHARD_HEALTH_READY);
+    assert_string_equal(info()->error, "");
+    assert_false(info()->version_answered);
+    pass(10000);
+    unsigned changes = w.changes;
+    read_and_expect_version();
+    data(expect("GET", BUILD), "{\"version\":\"2.53.3+ds1\",\"goVersion\":\"go1.19\"}");
+    assert_string_equal(info()->prometheus_version, "2.53.3+ds1");
+    assert_true(info()->version_answered);
+    assert_int_equal(w.changes, changes + 1);
+    for (int i = 0; i < 5; i++) {
+        pass(10000);
+        read_ours("{}", NULL, "{}");
+        assert_null(open_call());
+        assert_string_equal(info()->prometheus_version, "2.53.3+ds1");
+    }
+    pass(10000);
+    read_and_expect_version();
+    data(expect("GET", BUILD), "{\"version\":\"2.53.3+ds1\"}");
+    assert_int_equal(w.changes, changes + 1); /* no news */
+    pass(10000);
+    respond(expect("GET", INFO), 0, "refused");
+    pass(1000);
+    read_and_expect_version();
+    data(expect("GET", BUILD), "{\"version\":\"3.5.0\"}");
+    assert_string_equal(info()->prometheus_version, "3.5.0");
+    assert_int_equal(w.changes, changes + 2);
+}
+
+/* An agent has no such path; a text that is no version, or longer than any, is none. */
+static void test_version_of_others(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        const char *body;
+    } ROWS[] = {{404, "no such path"},
+                {400, "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"unsupported path\"}"},
+                {200, "{\"status\":\"success\",\"data\":{}}"},
+                {200, "{\"status\":\"success\",\"data\":[]}"},
+                {200, "{\"status\":\"success\",\"data\":{\"version\":5}}"},
+                {200, "{\"status\":\"success\",\"data\":{\"version\":\"2.42.0+0123456789012345678901234567890\"}}"}};
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        w.shard->ops->free(w.shard);
+        make_shard(true);
+        read_ours("{}", "{\"Targets\":{}}", "{}");
+        respond(expect("GET", BUILD), ROWS[i].status, ROWS[i].body);
+        assert_true(info()->version_answered);
+        assert_string_equal(info()->prometheus_version, "");
+        assert_int_equal(info()->health, SHARD_HEALTH_READY);
+        assert_null(open_call());
+    }
+}
+
+/* A configuration that was taken and lost before it could be seen is sent again, and holds up no targets meanwhile. */
+static void test_configuration_lost_at_once(void **state)
+{
+    (void)state;
+    w.shard->ops->set_config(w.shard, w.conf, 1);
+    read_ours("{\"generation\":0,\"ConfigHash\":\"\"}", "{\"Targets\":{}}", "{}");
+    assign((const int[]){0}, 1, 5, 3);
+    respond(expect("POST", CONFIG), 200, "{\"status\":\"success\"}");
+    respond(expect("POST", TARGETS), 200, "{\"status\":\"success\"}");
+    const char *empty = "{\"generation\":5,\"configGeneration\":1,\"epoch\":3,\"ConfigHash\":\"\"}";
+    pass(500);
+    read_ours(empty, NULL, "{}");
+    assign((const int[]){0, 1}, 2, 6, 3);
+    respond(expect("POST", TARGETS), 200, "{\"status\":\"success\"}");
+    for (int64_t waited_ms = 0; open_call() == NULL || !ends_with(open_call()->url, CONFIG); waited_ms += 1000) {
+        assert_true(waited_ms < 60000);
+        if (open_call() != NULL && ends_with(open_call()->url, INFO)) {
+            read_ours(empty, NULL, "{}");
+        } else if (open_call() != NULL) {
+            respond(open_call(), 200, "{\"status\":\"success\"}");
+        }
+        pass(1000);
+    }
+    respond(expect("POST", CONFIG), 200, "{\"status\":\"success\"}");
+    assert_string_equal(info()->error, "");
 }
 
 /* Configuration before targets; the fencing header; a status before the acknowledgement proves nothing. */
@@ -559,6 +665,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_first_reading, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_version_of_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configuration_lost_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_push_and_proof, setup, teardown),
         cmocka_unit_test_setup_teardown(test_given_back_proves_itself_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_go_sidecar, setup, teardown),

@@ -1,0 +1,1 @@
+exec "$top_builddir/tests/fuzz/fuzz_operator" "$top_srcdir/tests/fuzz/seeds/operator"
