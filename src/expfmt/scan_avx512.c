@@ -75,7 +75,7 @@ static const unsigned char KINDS[128] __attribute__((aligned(64))) = {
 /* Eight masks of each of eight steps, turned round: from a step with its masks to a mask of all steps. */
 SCAN_FN void planes_store(const __m512i r[LANES], uint64_t ret[LANES][LANES])
 {
-    __m512i t[LANES], u[LANES];
+    __m512i t[LANES] SCAN_UNINITIALISED, u[LANES] SCAN_UNINITIALISED;
     for (int i = 0; i < LANES; i += 2) {
         t[i] = _mm512_unpacklo_epi64(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_epi64(r[i], r[i + 1]);
@@ -109,7 +109,7 @@ SCAN_FN void kinds_of(const char *p, uint64_t ret[LANES][LANES])
 {
     const __m512i backwards = _mm512_set4_epi32(0x08090a0b, 0x0c0d0e0f, 0x00010203, 0x04050607);
     const __m512i low = _mm512_load_si512(KINDS), high = _mm512_load_si512(KINDS + 64);
-    __m512i r[LANES];
+    __m512i r[LANES] SCAN_UNINITIALISED;
     for (int i = 0; i < LANES; i++, p += STEP) {
         __m512i v = _mm512_min_epu8(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0x80));
         r[i] = planes_of(_mm512_permutex2var_epi8(low, _mm512_shuffle_epi8(v, backwards), high));

@@ -430,7 +430,7 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
                                 size_t *begin)
 {
     const uint64_t not_first = ~UINT64_C(1);
-    size_t gathered[LANES];
+    size_t gathered[LANES] SCAN_UNINITIALISED;
     for (int i = 0; i < LANES; i++) {
         gathered[i] = labels_gather(open, m, i, not_first, open->base + at + (size_t)i * STEP - 1);
     }
