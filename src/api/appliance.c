@@ -54,12 +54,21 @@ static void on_shard_gone(void *data, const char *id)
     appliance_publish(data);
 }
 
+/* A start waits for every job. A reload does not: what a changed job had stays until its new mechanisms answer, and one
+ * that is silent must not keep the others waiting. */
+static int64_t silence_borne_ms(const struct appliance *a)
+{
+    return a->was_discovered ? 0 : a->o->sd_init_timeout_ms;
+}
+
 static bool is_discovered(void *data)
 {
     struct appliance *a = data;
     int64_t now_ms = timebase_monotonic_ms();
-    return (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, false)) &&
-           discovery_is_initial_done(a->discovery, now_ms, a->o->sd_init_timeout_ms);
+    bool is_done = (a->monitors == NULL || operator_is_settled(a->monitors, now_ms, false)) &&
+                   discovery_is_initial_done(a->discovery, now_ms, silence_borne_ms(a));
+    a->was_discovered = a->was_discovered || is_done;
+    return is_done;
 }
 
 static void on_operator_change(void *data)
@@ -74,7 +83,7 @@ static void on_operator_change(void *data)
 static void awaits(void *data, char *ret, size_t size)
 {
     struct appliance *a = data;
-    (void)discovery_awaits(a->discovery, timebase_monotonic_ms(), a->o->sd_init_timeout_ms, ret, size);
+    (void)discovery_awaits(a->discovery, timebase_monotonic_ms(), silence_borne_ms(a), ret, size);
 }
 
 static void on_provider_change(void *data)

@@ -32,6 +32,7 @@ struct appliance {
     struct state *restored;       /* shards that have not been made yet find theirs in it; NULL = nothing was saved */
     const char **prometheus_args; /* NULL-ended */
     struct stat config_stat;
+    bool was_discovered;                  /* every job once; what a reload brings is not waited for */
     enum prometheus_major major;          /* whose rules to follow */
     char version[PROMETHEUS_VERSION_MAX]; /* of the binary, as it says; "" = the option says whose rules count */
 };

@@ -122,13 +122,20 @@ void coordinator_set_stop_reason(void *data, const char *reason)
 
 /* ---------------------------------------------------------------- facts */
 
+/* Before it acts it waits for every job, for it must know what shards hold from before. A reload does not: what a
+ * changed job had stays until its new mechanisms answer, and one that is silent must not keep the others waiting. */
+static int64_t silence_borne_ms(const struct coordinator *c)
+{
+    return reconcile_has_begun(c->reconcile) ? 0 : c->o->sd_init_timeout_ms;
+}
+
 static bool is_discovered(void *data)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
     /* Who acts in Kubernetes has reached the API server: its silence before says nothing about what it will list. */
     return (c->monitors == NULL || operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) &&
-           discovery_is_initial_done(c->discovery, now_ms, c->o->sd_init_timeout_ms) &&
+           discovery_is_initial_done(c->discovery, now_ms, silence_borne_ms(c)) &&
            coordinator_version_is_settled(c, now_ms);
 }
 
@@ -136,7 +143,7 @@ static void awaits(void *data, char *ret, size_t size)
 {
     struct coordinator *c = data;
     int64_t now_ms = timebase_monotonic_ms();
-    if (discovery_awaits(c->discovery, now_ms, c->o->sd_init_timeout_ms, ret, size) > 0) {
+    if (discovery_awaits(c->discovery, now_ms, silence_borne_ms(c), ret, size) > 0) {
         return;
     }
     if (c->monitors != NULL && !operator_is_settled(c->monitors, now_ms, c->o->shard_type == SHARD_TYPE_K8S)) {

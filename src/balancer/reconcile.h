@@ -121,6 +121,7 @@ enum reconcile_role {
     RECONCILE_FENCED,
 };
 enum reconcile_role reconcile_role(const struct reconcile *r);
+bool reconcile_has_begun(const struct reconcile *r); /* it knows all that shards hold, and decides */
 uint64_t reconcile_epoch(const struct reconcile *r); /* 0 = none */
 
 /* Saved state, before start: the target and who owned it. */

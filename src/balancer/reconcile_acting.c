@@ -252,6 +252,11 @@ const char *reconcile_blocked(const struct reconcile *r)
     return r->blocked;
 }
 
+bool reconcile_has_begun(const struct reconcile *r)
+{
+    return r->acting;
+}
+
 enum reconcile_role reconcile_role(const struct reconcile *r)
 {
     if (r->fenced) {

@@ -376,7 +376,7 @@ static const struct provider *awaited_provider(const struct run *r, int64_t now_
 {
     for (size_t i = 0; i < r->providers.len; i++) {
         const struct provider *p = r->providers.items[i];
-        if (p->has_answered ? !p->is_handed_out : now_ms - p->started_ms <= init_timeout_ms) {
+        if (p->has_answered ? !p->is_handed_out : now_ms - p->started_ms < init_timeout_ms) {
             return p;
         }
     }

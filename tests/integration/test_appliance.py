@@ -167,6 +167,23 @@ def test_an_odd_job_tls_passwords_params_and_all(world):
     assert not any("hunter2" in p or "aHVudGVyMg" in p for p in places)
 
 
+def test_a_silent_mechanism_in_a_reload_keeps_nobody_waiting(world):
+    """A start waits for every job, for an hour here. What a reload brings is not waited for: a changed job keeps its targets, a new
+    one of another mechanism is placed."""
+    _, addresses = world.exporter("--series=10", listeners=2)
+    listener = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
+    world.started.append(listener.close)
+    silent = [{"url": f"http://127.0.0.1:{listener.getsockname()[1]}/", "refresh_interval": "1h"}]
+    world.configure([static_job("old", addresses[:1])])
+    kvass = world.appliance("--sd.init-timeout=1h").wait_ready()
+    wait_for("the first target", 60, lambda: all_up(kvass, 1))
+    world.configure([{"job_name": "old", "http_sd_configs": silent}, {"job_name": "silent", "http_sd_configs": silent},
+                     static_job("new", addresses[1:])])
+    assert http(kvass.url + "/-/reload", "POST", "")[0] == 200
+    wait_for("the new target to be placed", 60, lambda: [t["state"] for t in kvass.targets("new")] == ["assigned"])
+    assert [t["state"] for t in kvass.targets("old")] == ["assigned"]
+
+
 # ---------------------------------------------------------------------------------------------------- restart safety
 
 

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 
 from coordinator_harness import Coordinator, Shard, write_shards
 from harness import http, query, static_job, wait_for, write
@@ -77,6 +78,23 @@ def test_secrets_are_redacted_and_pushed(world):
     write(os.path.join(world.directory, "prometheus.yml"), "scrape_configs: [{job_name: a, no_such_key: 1}]")
     assert http(c.url + "/-/reload", "POST")[0] == 500
     wait_for("the target with its new URL", 60, lambda: c.all_up(1))
+
+
+def test_a_silent_mechanism_in_a_reload_keeps_nobody_waiting(world):
+    """A start waits for every job, for an hour here; what a reload brings is not waited for."""
+    shards = start_shards(world, 1)
+    _, addresses = world.exporter("--series=10", listeners=2)
+    listener = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
+    world.started.append(listener.close)
+    silent = [{"url": f"http://127.0.0.1:{listener.getsockname()[1]}/", "refresh_interval": "1h"}]
+    world.configure([static_job("app", addresses[:1])])
+    write_shards(world, [(s.name, s.url) for s in shards])
+    c = Coordinator(world, "--sd.init-timeout=1h").wait_ready()
+    wait_for("the first target", 60, lambda: c.all_up(1))
+    world.configure([{"job_name": "app", "http_sd_configs": silent}, static_job("new", addresses[1:])])
+    assert http(c.url + "/-/reload", "POST")[0] == 200
+    wait_for("the new target to be placed", 60, lambda: c.all_up(2))
+    assert held(shards) == {"shard-0": addresses[:1]}
 
 
 def missed_scrapes(shards, instance):
