@@ -219,6 +219,29 @@ static size_t put_targets(struct json_writer *w, const struct api_view *v, const
     return found;
 }
 
+/* Limits that are learnt, one sentence a shard; many shards differ little, so the first ones do. */
+static void say_memory(struct json_writer *w, const struct api_view *v)
+{
+    unsigned said = 0;
+    for (size_t i = 0; i < v->shard_count && said < TARGETS_MAX; i++) {
+        const struct view_shard *s = &v->shards[i];
+        if (s->limited_by_memory && s->bytes_per_series > 0) {
+            say(w,
+                "The limit of %s, %llu series, comes from memory: %llu MB resident with %llu series in the head, %.0f "
+                "bytes for each.",
+                s->id, (unsigned long long)s->limit_series, (unsigned long long)(s->info.resident_bytes >> 20),
+                (unsigned long long)s->info.resident_series, s->bytes_per_series);
+            said++;
+        } else if (s->limited_by_memory) {
+            say(w,
+                "The limit of %s, %llu series, is a guess from --shard.max-memory: nothing is learnt of its memory "
+                "yet.",
+                s->id, (unsigned long long)s->limit_series);
+            said++;
+        }
+    }
+}
+
 void answer_why(const struct api_view *v, const struct why_query *q, struct bytes *out)
 {
     struct json_writer w;
@@ -250,6 +273,7 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
         } else if (!v->discovered) {
             say(&w, "Nothing is done at present: the first discovery of every job is not done yet.");
         }
+        say_memory(&w, v);
         if (v->version_mixture[0] != '\0') {
             say(&w, "The shards run different versions of Prometheus: %s.", v->version_mixture);
         }

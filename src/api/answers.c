@@ -372,6 +372,9 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
     json_kv_u64(w, "loadScraped", s->load_scraped);
     json_kv_u64(w, "limitSeries", s->limit_series);
     json_kv_u64(w, "limitScraped", s->limit_scraped);
+    json_kv_u64(w, "residentBytes", s->info.resident_bytes);
+    json_kv_u64(w, "bytesPerSeries", (uint64_t)s->bytes_per_series);
+    json_kv_bool(w, "limitedByMemory", s->limited_by_memory);
     json_kv_u64(w, "targets", s->targets);
     json_kv_u64(w, "estimatedTargets", s->estimated);
     json_kv_u64(w, "inTransfer", s->in_transfer);

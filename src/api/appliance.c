@@ -33,6 +33,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .skip_head_series = !a->o->shard_fetch_head_series,
         .parts_max = (unsigned)a->o->split_max_parts,
         .gid = a->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .publish = appliance_publish,
         .data = a,
     };
@@ -199,6 +200,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)a->o->shard_max_memory_bytes, a->o->shard_memory_learn_after_ms},
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,

@@ -49,14 +49,6 @@ static int open_systemd(struct appliance *a, struct errctx *err)
 
 int appliance_open_provider(struct appliance *a, struct errctx *err)
 {
-    if (a->o->shard_server == SHARD_SERVER_VMAGENT) {
-        return errctx_set(err, ERR_INVALID,
-                          "shard.server: vmagent is not started by kvass; put kvass sidecar beside it");
-    }
-    if (a->o->shard_server == SHARD_SERVER_AGENT && a->o->shard_type == SHARD_TYPE_SYSTEMD) {
-        return errctx_set(err, ERR_INVALID,
-                          "shard.server: agents need shard.type=process, or kvass sidecar beside them");
-    }
     return a->o->shard_type == SHARD_TYPE_SYSTEMD ? open_systemd(a, err) : open_process(a, err);
 }
 

@@ -336,6 +336,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)c->o->shard_max_memory_bytes, c->o->shard_memory_learn_after_ms},
         .interval_ms = c->o->coordinator_interval_ms,
         .vanish_grace_ms = c->o->target_grace_ms,
         .dry_run = c->o->dry_run,

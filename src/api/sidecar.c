@@ -213,6 +213,7 @@ static void make_shard(struct sidecar *sc)
         .skip_head_series = !sc->o->shard_fetch_head_series,
         .parts_max = (unsigned)sc->o->split_max_parts,
         .gid = sc->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .config_path = sc->output_path,
         .pending_path = sc->pending_path,
         .publish = sidecar_publish,

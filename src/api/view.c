@@ -227,6 +227,8 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
                 .load_scraped = groups[i].load_scraped,
                 .limit_series = groups[i].capacity_series != 0 ? groups[i].capacity_series : src->limits.series,
                 .limit_scraped = src->limits.scraped,
+                .bytes_per_series = groups[i].memory.bytes_per_series,
+                .limited_by_memory = groups[i].limited_by_memory,
                 .estimated = estimated[i],
             };
             out->info.idle_since_ms = groups[i].idle_since_ms;

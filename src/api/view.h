@@ -54,6 +54,8 @@ struct view_shard {
     enum shard_health health;
     struct shard_info info;
     uint64_t load_series, load_scraped, limit_series, limit_scraped;
+    double bytes_per_series; /* learnt; 0 = not */
+    bool limited_by_memory;  /* limit_series comes from it */
     uint32_t targets, in_transfer, leaving;
     uint32_t estimated; /* of the targets: not measured yet, the load holds an estimate */
 };

@@ -18,6 +18,15 @@ struct plan_owner {
     int64_t since_ms;
 };
 
+/* Of a target that is to take over from something that runs. */
+struct plan_take_over {
+    uint64_t gang;    /* placed with all others of its job and gang, or not at all */
+    bool is_optional; /* nothing is lost when it finds no room: no group is asked for it */
+    bool follows;     /* `group` has as many of its series already, of what it takes over from */
+    uint32_t group;
+    uint64_t series, scraped;
+};
+
 struct plan_target {
     const char *job; /* interned */
     uint64_t hash, place_key;
@@ -28,16 +37,12 @@ struct plan_target {
     bool vanished;            /* vanished from discovery, grace running: keep, do not move */
     enum target_health health;
     int64_t interval_ms;
-    int64_t last_move_ms;   /* 0 = never; cool-down */
-    uint32_t want_replicas; /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
-    const char *zone;       /* "" = none */
-    uint64_t gang;          /* not 0: placed with all others of its job and gang, or not at all */
-    bool is_optional;       /* nothing is lost when it finds no room: no group is asked for it */
-    bool is_part;           /* of a split target: not for groups that take whole targets only */
-    bool pinned;            /* not to be moved now */
-    bool follows;           /* follow_group has as many of its series already, of what it is to take over from */
-    uint32_t follow_group;
-    uint64_t follow_series, follow_scraped;
+    int64_t last_move_ms;                   /* 0 = never; cool-down */
+    uint32_t want_replicas;                 /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
+    const char *zone;                       /* "" = none */
+    bool is_part;                           /* of a split target: not for groups that take whole targets only */
+    bool pinned;                            /* not to be moved now */
+    const struct plan_take_over *take_over; /* NULL: as good as all */
     struct plan_owner *owners;
     uint32_t owner_count;
 };

@@ -10,7 +10,7 @@ static bool is_held_back(const struct unplaced *members, size_t count, const str
 {
     for (size_t i = 0; i < count; i++) {
         const struct plan_target *m = &in->targets[members[i].target];
-        if (m->gang == t->gang && strcmp(m->job, t->job) == 0) {
+        if (m->take_over->gang == t->take_over->gang && strcmp(m->job, t->job) == 0) {
             return true;
         }
     }
@@ -56,13 +56,13 @@ void round_hold_gangs(struct plan_round *r)
 {
     VEC(struct unplaced) missing = {0};
     vec_foreach(u, &r->unplaced) {
-        if (r->in->targets[u->target].gang != 0 && !u->moving && u->missing > 0) {
+        if (r->in->targets[u->target].take_over != NULL && !u->moving && u->missing > 0) {
             *vec_push(&missing) = *u;
         }
     }
     vec_foreach(u, &r->unplaced) {
         const struct plan_target *t = &r->in->targets[u->target];
-        if (missing.len > 0 && t->gang != 0 && is_held_back(missing.items, missing.len, r->in, t)) {
+        if (missing.len > 0 && t->take_over != NULL && is_held_back(missing.items, missing.len, r->in, t)) {
             take_back(r, u);
         }
     }

@@ -62,12 +62,9 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
                                  (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
         return;
     }
-    if (r->in->targets[u->target].is_optional) {
-        round_state(r, u->target, LEDGER_PENDING, "no shard has room below the low mark");
-        return;
-    }
-    u->tried = true;
-    r->waiting++;
+    const struct plan_take_over *to = r->in->targets[u->target].take_over;
+    u->tried = to == NULL || !to->is_optional;
+    r->waiting += u->tried;
     if (u->held) {
         r->plan->target_reasons[u->target] = "waits for room for its other replicas";
     } else if (u->failover) {
@@ -194,8 +191,8 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
 static void place_following(struct plan_round *r, struct unplaced *u)
 {
     const struct plan_target *t = &r->in->targets[u->target];
-    const uint64_t has[DIM_COUNT] = {t->follow_series, t->follow_scraped};
-    struct round_group *g = round_group_find(r, t->follow_group);
+    const uint64_t has[DIM_COUNT] = {t->take_over->series, t->take_over->scraped};
+    struct round_group *g = round_group_find(r, t->take_over->group);
     struct need more = u->need;
     round_list_owners(r, t);
     if (g == NULL || !g->ready || g->lost || scratch_has(r, round_group_pos(r, g))) {
@@ -314,14 +311,15 @@ static void sort_by_size(struct plan_round *r)
 void round_place(struct plan_round *r)
 {
     vec_foreach(u, &r->unplaced) {
-        if (r->in->targets[u->target].follows && !u->moving && u->missing == 1 && may_place(r, u)) {
+        const struct plan_take_over *to = r->in->targets[u->target].take_over;
+        if (to != NULL && to->follows && !u->moving && u->missing == 1 && may_place(r, u)) {
             place_following(r, u);
         }
     }
     if (r->twins.len > 0) {
         vec_foreach(u, &r->unplaced) {
             const struct plan_target *t = &r->in->targets[u->target];
-            bool has_none = u->moving || u->missing == PLAN_EVERY_GROUP || t->gang != 0;
+            bool has_none = u->moving || u->missing == PLAN_EVERY_GROUP || t->take_over != NULL;
             struct twin *twin = has_none ? NULL : twin_find(r, t);
             if (twin != NULL) {
                 place_by_twin(r, u, twin);

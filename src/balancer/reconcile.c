@@ -52,6 +52,7 @@ static void drop_over_limit(struct reconcile *r, int64_t now_ms)
 static struct plan_limits limits_now(const struct reconcile *r, unsigned desired)
 {
     struct plan_limits l = r->conf.limits;
+    l.series = groups_memory_series(&r->groups, &r->conf.memory, l.series);
     if (r->env.provider->is_fixed) {
         l.min_groups = l.max_groups = desired;
         l.max_idle_ms = 0;
@@ -103,8 +104,8 @@ static void plan_replica(struct reconcile *r, size_t replica, bool is_first, int
     arena_free(&arena);
 }
 
-/* Targets that were restored, or found with a shard, of a job that was taken out of the configuration meanwhile: no discovery
- * will tell that they are gone. */
+/* Targets that were restored, or found with a shard, of a job that was taken out of the configuration meanwhile: no
+ * discovery will tell that they are gone. */
 static void vanish_unknown_jobs(struct reconcile *r, int64_t now_ms)
 {
     vec_foreach(ep, &r->registry.entries) {
@@ -153,6 +154,7 @@ static void round_run(void *data)
         .shards_own = r->conf.shards_own,
     };
     bool changed = groups_sync(&r->groups, &env, somebody_owns, r);
+    groups_learn_memory(&r->groups, &r->conf.memory, r->conf.limits.series, now_ms);
     if (reconcile_may_act(r, now_ms)) {
         plan_and_apply(r, now_ms);
     } else if (r->conf.shards_own && reconcile_is_discovered(r)) {

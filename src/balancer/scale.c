@@ -34,7 +34,7 @@ static struct fit_leaf bin_leaf(const struct bin *b)
 static bool is_gang_waiting(const struct plan_round *r)
 {
     vec_foreach(u, &r->unplaced) {
-        if (u->tried && r->in->targets[u->target].gang != 0) {
+        if (u->tried && r->in->targets[u->target].take_over != NULL) {
             return true;
         }
     }

@@ -33,15 +33,6 @@ static double count_ready(const struct world *w)
     return (double)count;
 }
 
-static double count_discovered(const struct world *w)
-{
-    size_t count = 0;
-    vec_foreach(t, &w->targets) {
-        count += (*t)->parts == 0; /* parts were not discovered */
-    }
-    return (double)count;
-}
-
 /* Highest active series of a shard, divided by the mean (ratio) or not. */
 static double load_peak(const struct world *w, bool ratio)
 {
@@ -64,7 +55,7 @@ static bool plain_figure(const struct world *w, struct view name, double *ret)
         {"shards", w->desired},
         {"shards_max", f->shards_max},
         {"ready", count_ready(w)},
-        {"discovered", count_discovered(w)},
+        {"discovered", (double)world_count_discovered(w)},
         {"actions", count_actions(w, NULL)},
         {"unowned", w->unowned},
         {"doubles", w->doubled},

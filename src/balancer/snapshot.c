@@ -88,16 +88,16 @@ static const struct registry_entry *predecessor_of(const struct registry_entry *
 
 /* Beside what it takes over from, an entry needs what it has more. */
 static void follow(const struct snapshot_source *src, struct registry_entry *e, const struct registry_entry *before,
-                   struct plan_target *t)
+                   struct plan_target *t, struct plan_take_over *to)
 {
     uint32_t group = before->owners.items[0].group;
-    if (group < src->group_base || t->want_replicas > 1) {
+    if (group / GROUPS_STRIDE != src->group_base / GROUPS_STRIDE || t->want_replicas > 1) {
         return;
     }
-    t->follows = true;
-    t->follow_group = group - src->group_base;
-    t->follow_series = before->series;
-    t->follow_scraped = before->scraped;
+    to->follows = true;
+    to->group = group - src->group_base;
+    to->series = before->series;
+    to->scraped = before->scraped;
     if (entry_owner(e, group) != NULL && e->owners.len == 1) {
         t->series -= before->series < t->series ? before->series : t->series;
         t->scraped -= before->scraped < t->scraped ? before->scraped : t->scraped;
@@ -106,22 +106,23 @@ static void follow(const struct snapshot_source *src, struct registry_entry *e, 
 
 /* What is to take over from something that runs begins together; fewer parts, or the whole again, only where there is
  * room. Nothing of either is moved meanwhile. */
-static void take_split(const struct snapshot_source *src, struct registry_entry *e, struct plan_target *t)
+static void take_split(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
+                       struct plan_target *t)
 {
     const struct registry_entry *whole = e->whole != NULL ? e->whole : e;
     uint32_t generation = target_is_part(e->target) ? e->target->parts : 1;
     t->is_part = generation > 1;
-    if (whole->giant == NULL || whole->giant->split.coming == 0) {
+    t->pinned = whole->giant != NULL && whole->giant->split.coming != 0;
+    if (!t->pinned || generation != whole->giant->split.coming) {
         return;
     }
-    t->pinned = true;
-    if (generation == whole->giant->split.coming) {
-        const struct registry_entry *before = predecessor_of(e, whole);
-        t->gang = whole->target->hash;
-        t->is_optional = generation < whole->giant->split.running && src->limits.max_parts > 1;
-        if (before != NULL) {
-            follow(src, e, before, t);
-        }
+    const struct registry_entry *before = predecessor_of(e, whole);
+    struct plan_take_over *to = arena_alloc(arena, sizeof(*to));
+    to->gang = whole->target->hash;
+    to->is_optional = generation < whole->giant->split.running && src->limits.max_parts > 1;
+    t->take_over = to;
+    if (before != NULL) {
+        follow(src, e, before, t, to);
     }
 }
 
@@ -145,7 +146,7 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .want_replicas = policy_want(src->policy, e->target->job),
         .zone = zone_of(src, e),
     };
-    take_split(src, e, t);
+    take_split(arena, src, e, t);
     take_owners(arena, src, e, t);
     if (!t->explored) {
         enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);

@@ -372,7 +372,7 @@ static void freeze_target(const struct world *w, struct arena *arena, struct wor
         .want_replicas = t->want_replicas,
         .zone = t->zone,
     };
-    world_split_freeze(w, t, ret);
+    world_split_freeze(w, arena, t, ret);
     ret->owners = arena_alloc(arena, (t->owners.len + 1) * sizeof(*ret->owners));
     vec_foreach(o, &t->owners) {
         if (!o->dropped) {

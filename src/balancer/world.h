@@ -117,10 +117,12 @@ void world_reset_figures(struct world *w);
 /* world_split.c: what reconcile_split.c does with a registry. */
 void world_split(struct world *w);        /* before the plan */
 void world_split_states(struct world *w); /* after it; the ledger, too */
+size_t world_count_discovered(const struct world *w); /* targets; parts were not discovered */
 void world_split_restart(struct world *w);
 uint64_t world_split_shared(const struct world *w, const struct world_target *t, uint32_t shard); /* series that what
                                                                   it is to take over from has in that shard already */
-void world_split_freeze(const struct world *w, const struct world_target *t, struct plan_target *ret);
+void world_split_freeze(const struct world *w, struct arena *arena, const struct world_target *t,
+                        struct plan_target *ret);
 bool world_is_planned(const struct world_target *t); /* not scraped by its parts instead */
 
 /* world.c */

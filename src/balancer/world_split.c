@@ -258,6 +258,15 @@ void world_split_restart(struct world *w)
 
 /* ---- facts for the plan ---- */
 
+size_t world_count_discovered(const struct world *w)
+{
+    size_t count = 0;
+    vec_foreach(t, &w->targets) {
+        count += (*t)->parts == 0;
+    }
+    return count;
+}
+
 static const struct world_target *predecessor_of(const struct world *w, const struct world_target *t,
                                                  const struct world_target *whole)
 {
@@ -283,7 +292,8 @@ uint64_t world_split_shared(const struct world *w, const struct world_target *t,
     return before != NULL && before->owners.items[0].shard == shard ? before->series : 0;
 }
 
-void world_split_freeze(const struct world *w, const struct world_target *t, struct plan_target *ret)
+void world_split_freeze(const struct world *w, struct arena *arena, const struct world_target *t,
+                        struct plan_target *ret)
 {
     const struct world_target *whole = t->whole != NULL ? t->whole : t;
     uint32_t generation = t->parts > 0 ? t->parts : 1;
@@ -293,18 +303,20 @@ void world_split_freeze(const struct world *w, const struct world_target *t, str
         return;
     }
     const struct world_target *before = predecessor_of(w, t, whole);
-    ret->gang = whole->hash;
-    ret->is_optional = generation < whole->split.running && w->conf.limits.max_parts > 1;
+    struct plan_take_over *to = arena_alloc(arena, sizeof(*to));
+    to->gang = whole->hash;
+    to->is_optional = generation < whole->split.running && w->conf.limits.max_parts > 1;
+    ret->take_over = to;
     if (before == NULL || t->want_replicas > 1) {
         return;
     }
-    ret->follows = true;
-    ret->follow_group = before->owners.items[0].shard;
-    ret->follow_series = before->known_series;
-    ret->follow_scraped = before->known_scraped;
-    if (t->owners.len == 1 && t->owners.items[0].shard == ret->follow_group) {
-        ret->series -= before->known_series < ret->series ? before->known_series : ret->series;
-        ret->scraped -= before->known_scraped < ret->scraped ? before->known_scraped : ret->scraped;
+    to->follows = true;
+    to->group = before->owners.items[0].shard;
+    to->series = before->known_series;
+    to->scraped = before->known_scraped;
+    if (t->owners.len == 1 && t->owners.items[0].shard == to->group) {
+        ret->series -= to->series < ret->series ? to->series : ret->series;
+        ret->scraped -= to->scraped < ret->scraped ? to->scraped : ret->scraped;
     }
 }
 

@@ -261,6 +261,11 @@ void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info
     if (info->idle_since_ms != 0) {
         put_time(w, "IdleStartAt", info->idle_since_ms);
     }
+    if (info->resident_bytes != 0) {
+        json_kv_u64(w, "residentBytes", info->resident_bytes);
+        json_kv_u64(w, "residentSeries", info->resident_series);
+        put_time(w, "processStartAt", info->process_started_ms);
+    }
     json_kv_str(w, "health", shard_health_name(info->health));
     json_kv_u64(w, "generation", info->generation);
     json_kv_u64(w, "epoch", info->epoch);

@@ -368,6 +368,9 @@ int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct err
     rc = rc != 0 ? rc : read_u64(data, "processSeries", &info.process_series, err);
     rc = rc != 0 ? rc : read_str(data, "ConfigHash", &hash, err);
     rc = rc != 0 ? rc : read_time(data, "IdleStartAt", &info.idle_since_ms, err);
+    rc = rc != 0 ? rc : read_u64(data, "residentBytes", &info.resident_bytes, err);
+    rc = rc != 0 ? rc : read_u64(data, "residentSeries", &info.resident_series, err);
+    rc = rc != 0 ? rc : read_time(data, "processStartAt", &info.process_started_ms, err);
     rc = rc != 0 ? rc : read_u64(data, "generation", &info.generation, err);
     rc = rc != 0 ? rc : read_u64(data, "epoch", &info.epoch, err);
     rc = rc != 0 ? rc : read_u64(data, "configGeneration", &info.config_generation, err);

@@ -202,6 +202,29 @@ static void take_figure(struct local_shard *s, struct view body, int64_t now_ms)
     }
 }
 
+/* Memory and head of one moment; an answer without them says nothing. */
+static void on_memory(void *data, const struct http_answer *answer)
+{
+    struct local_shard *s = data;
+    uint64_t bytes = 0, series = 0, started = 0;
+    s->memory_call = NULL;
+    if (answer->status == 200 && read_metric(answer->body, VIEW("process_resident_memory_bytes "), &bytes) &&
+        read_metric(answer->body, VIEW("process_start_time_seconds "), &started)) {
+        s->info.resident_series = read_head(answer->body, &series) ? series : s->info.head_series;
+        s->info.resident_bytes = bytes;
+        s->info.process_started_ms = (int64_t)started * 1000;
+    }
+}
+
+static void memory_start(struct local_shard *s, int64_t now_ms)
+{
+    char url[512];
+    snprintf(url, sizeof(url), "%s/metrics", s->url);
+    struct http_request req = {.url = url, .timeout_ms = s->env.call_timeout_ms, .answer_bytes_max = METRICS_BYTES_MAX};
+    s->next_memory_ms = now_ms + s->env.memory_ms;
+    s->memory_call = http_client_send(s->env.http, &req, on_memory, s);
+}
+
 static void on_poll_answer(void *data, const struct http_answer *answer)
 {
     struct local_shard *s = data;
@@ -247,6 +270,10 @@ void local_calls_tick(struct local_shard *s, int64_t now_ms)
     if (s->reload_pending && s->reload_call == NULL && now_ms >= s->next_reload_ms) {
         reload_start(s);
     }
+    if (s->env.memory_ms > 0 && s->memory_call == NULL && now_ms >= s->next_memory_ms &&
+        s->info.health == SHARD_HEALTH_READY) {
+        memory_start(s, now_ms);
+    }
     if (s->poll_call == NULL && now_ms >= s->next_poll_ms) {
         poll_start(s, now_ms);
     }
@@ -254,6 +281,10 @@ void local_calls_tick(struct local_shard *s, int64_t now_ms)
 
 void local_calls_cancel(struct local_shard *s)
 {
+    if (s->memory_call != NULL) {
+        http_call_cancel(s->memory_call);
+        s->memory_call = NULL;
+    }
     if (s->reload_call != NULL) {
         http_call_cancel(s->reload_call);
         s->reload_call = NULL;

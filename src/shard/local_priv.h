@@ -61,6 +61,8 @@ struct local_shard {
 
     struct http_call *poll_call;
     int64_t next_poll_ms;
+    struct http_call *memory_call;
+    int64_t next_memory_ms;
     enum { HEAD_FROM_TSDB, HEAD_FROM_METRICS, HEAD_FROM_COUNTS, HEAD_OF_VMAGENT } head_source;
     char poll_error[256];
 

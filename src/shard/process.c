@@ -17,6 +17,7 @@
 #include "base/timebase.h"
 #include "base/vec.h"
 #include "shard/process_shard.h"
+#include "shard/provider_args.h"
 #include "shard/wanted.h"
 
 #include <dirent.h>
@@ -64,10 +65,9 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
                                        "--web.listen-address"};
     unsigned base = c->base_port != 0 ? c->base_port : DEFAULT_BASE_PORT;
     unsigned groups = c->groups_max != 0 ? c->groups_max : DEFAULT_GROUPS_MAX;
-    if (base > 65535 || groups > 65535 || base + groups - 1 > 65535) {
-        return errctx_set(err, ERR_INVALID,
-                          "ports %u to %u: expected at most 65535; lower the first port or the number of shards", base,
-                          base + groups - 1);
+    int rc = provider_ports_check(base, groups, err);
+    if (rc != 0) {
+        return rc;
     }
     for (size_t i = 0; c->extra_args != NULL && c->extra_args[i] != NULL; i++) {
         for (size_t k = 0; k < sizeof(OURS) / sizeof(OURS[0]); k++) {
@@ -79,8 +79,7 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
         }
     }
     char *path;
-    int rc =
-        process_child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
+    rc = process_child_find_binary(c->binary != NULL && c->binary[0] != '\0' ? c->binary : "prometheus", &path, err);
     if (rc == 0) {
         free(path);
     }
@@ -89,16 +88,8 @@ static int check_conf(const struct process_conf *c, struct errctx *err)
 
 static void conf_copy(struct process_conf *to, const struct process_conf *from)
 {
-    size_t count = 0;
-    while (from->extra_args != NULL && from->extra_args[count] != NULL) {
-        count++;
-    }
-    const char **args = mem_calloc(count + 1, sizeof(*args));
-    for (size_t i = 0; i < count; i++) {
-        args[i] = intern(from->extra_args[i]);
-    }
     *to = *from;
-    to->extra_args = args;
+    to->extra_args = provider_args_copy(from->extra_args);
     to->data_dir = intern(from->data_dir);
     to->binary = intern(from->binary != NULL && from->binary[0] != '\0' ? from->binary : "prometheus");
     to->base_port = from->base_port != 0 ? from->base_port : DEFAULT_BASE_PORT;
@@ -292,11 +283,7 @@ static void process_free(struct provider *p)
     }
     vec_done(&self->shards);
     vec_done(&self->listed);
-    union {
-        const char *const *in;
-        void *out;
-    } args = {self->env.conf.extra_args};
-    free(args.out);
+    provider_args_free(&self->env.conf.extra_args);
     self->magic = 0;
     free(self);
 }

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "base/vec.h"
+#include "shard/provider_args.h"
 #include "shard/systemd_unit.h"
 #include "shard/wanted.h"
 
@@ -399,11 +400,7 @@ static void systemd_free(struct provider *p)
     }
     vec_done(&self->shards);
     vec_done(&self->listed);
-    union {
-        const char *const *in;
-        void *out;
-    } args = {self->env.conf.extra_args};
-    free(args.out);
+    provider_args_free(&self->env.conf.extra_args);
     self->magic = 0;
     free(self);
 }
@@ -434,26 +431,13 @@ int systemd_conf_check(const struct systemd_conf *c, struct errctx *err)
                           "shard.systemd-unit",
                           c->data_dir, c->unit, SYSTEMD_DATA_DIR);
     }
-    if (c->groups_max == 0 || c->base_port + c->groups_max - 1 > 65535) {
-        return errctx_set(err, ERR_INVALID,
-                          "ports %u to %u: expected at most 65535; lower the first port or the number of shards",
-                          c->base_port, c->base_port + c->groups_max - 1);
-    }
-    return 0;
+    return provider_ports_check(c->base_port, c->groups_max, err);
 }
 
 static void conf_copy(struct systemd_conf *to, const struct systemd_conf *from)
 {
-    size_t count = 0;
-    while (from->extra_args != NULL && from->extra_args[count] != NULL) {
-        count++;
-    }
-    const char **args = mem_calloc(count + 1, sizeof(*args));
-    for (size_t i = 0; i < count; i++) {
-        args[i] = intern(from->extra_args[i]);
-    }
     *to = *from;
-    to->extra_args = args;
+    to->extra_args = provider_args_copy(from->extra_args);
     to->data_dir = intern(from->data_dir);
     to->unit = intern(from->unit);
 }

@@ -52,7 +52,7 @@ def matches(patterns, output):
 def run(command, patterns):
     """What is shown may take a moment (a shard that starts): asked again for a while when it only shows."""
     deadline = time.monotonic() + float(os.environ.get("DOCS_PATIENCE", "60"))
-    asks = re.match(r"(\S+=\S+ )?(kvass (get|check|config show)|curl|tail|grep|cat)\b", command)
+    asks = re.match(r"(\S+=\S+ )?(kvass (get|check|config show)|curl|tail|grep|cat|systemctl status|journalctl)\b", command)
     while True:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=240, stdin=subprocess.DEVNULL, check=False)

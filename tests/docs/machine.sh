@@ -47,6 +47,7 @@ real() {
     mkdir -p /var/lib/prometheus/metrics2
     if [ "$name" = getting-started.md ]; then # begins with the installation
         dpkg --purge kvass >/dev/null
+        echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/99answer # nobody is here to say yes
         cp /root/kvass_1.0.0-1_*.deb "$files/"
     else
         rm -rf /var/lib/kvass/* /etc/kvass/tokens
@@ -92,7 +93,7 @@ END
 # The samples of a Prometheus that ran here before: one of a job that nobody scrapes any more.
 make_past() {
     local past=/var/lib/prometheus/metrics2 pid
-    printf 'scrape_configs:\n- job_name: retired\n  scrape_interval: 1s\n  static_configs: [{targets: ["localhost:9100"]}]\n' >"$files/past.yml"
+    printf 'scrape_configs:\n- job_name: retired\n  scrape_interval: 5s\n  static_configs: [{targets: ["localhost:9100"]}]\n' >"$files/past.yml"
     rm -rf "$past"
     mkdir -p "$past"
     prometheus --config.file="$files/past.yml" --storage.tsdb.path="$past" --web.listen-address=127.0.0.1:9390 >"$files/past.log" 2>&1 &

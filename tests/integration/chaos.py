@@ -4,7 +4,7 @@ a seed fixes. At the end both stores have every sample of every target at every 
 its nature, from the targets of the shard that it hits, until that shard is back or its targets are elsewhere.
 
 Runs in namespaces of its own, where it is root:
-    unshare --net --mount [--map-root-user] python3 tests/integration/chaos.py SECONDS SEED FOLDER"""
+    unshare --net --mount --pid --fork --kill-child --mount-proc [--map-root-user] python3 tests/integration/chaos.py SECONDS SEED FOLDER"""
 import itertools
 import json
 import os
@@ -292,6 +292,7 @@ def judge(chaos, addresses, begin, end, stalls, limit_s):
 
 
 def prepare(world):
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     os.environ["XTABLES_LOCKFILE"] = f"{world.directory}/xtables.lock"
     run_command("mount", "--make-rprivate", "/")
     for words in ("link set lo up", "link add br0 type bridge", f"addr add {HUB}/24 dev br0", "link set br0 up"):
@@ -319,10 +320,14 @@ def chaos_run(world, seconds, seed):
     time.sleep(5 * INTERVAL_S)
     end = time.time()
     loose, strict = (judge(chaos, addresses, begin, end, stalls, limit) for limit in (LOOSE_S, STRICT_S))
+    excused = sum((min(b, end) - max(a, begin)) * len(targets) for a, b, targets in chaos.excused if min(b, end) > max(a, begin))
+    in_all = {s.__class__.__name__: sum(len(missing(t, begin, end, STRICT_S, [], stalls)) for t in good_times(s, begin, end).values())
+              for s in stores}
     report = {"seed": seed, "seconds": round(end - begin), "actions": {}, "settled after s": round(settled - begin - seconds, 1),
               "samples": {s.__class__.__name__: sum(len(t) for t in good_times(s, begin, end).values()) for s in stores},
               "intervals": int((end - begin) / INTERVAL_S) * TARGETS, "stalls of the machine": len(stalls.found),
               "refused as doubles": stores[0].has_refused_doubles(), "missing": loose, "late or missing": strict,
+              "gaps that an action excuses": in_all, "share of target time excused": round(excused / (end - begin) / TARGETS, 2),
               "doubles": [d for s in stores for d in doubles(s, addresses, settled + INTERVAL_S, end, INTERVAL_S)]}
     for _, name in chaos.log:
         report["actions"][name] = report["actions"].get(name, 0) + 1

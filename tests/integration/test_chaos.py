@@ -11,7 +11,7 @@ SEED = int(os.environ.get("KVASS_CHAOS_SEED", "20261124"))
 
 
 def test_nothing_is_lost(tmp_path):
-    command = ["unshare", "--net", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     path = os.path.join(SOURCE, "tests", "integration", "chaos.py")
     done = subprocess.run([*command, sys.executable, path, str(SECONDS), str(SEED), str(tmp_path)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,

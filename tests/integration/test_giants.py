@@ -196,8 +196,8 @@ def test_the_appliance_is_killed_while_parts_take_over(world):
     wait_for("two parts, scraped", 180, lambda: is_split(kvass, 2))
     before = {p["hash"]: p["shards"] for p in parts_of(kvass)}
     giant.resize(14000)
-    wait_for("three parts to be placed beside the two", 180,
-             lambda: sum(p["coming"] and p["shards"] != [] for p in kvass.targets("giant")[0]["parts"]) == 3)
+    wait_for("three parts to be placed beside the two, or to have taken over already", 180,
+             lambda: sum(p["of"] == 3 and p["shards"] != [] for p in kvass.targets("giant")[0]["parts"]) == 3)
     kvass.kill(signal.SIGKILL)
     kvass.child.wait()
     kvass = world.appliance(*options, base_port=kvass.base_port, ports=kvass.ports).wait_ready()
@@ -215,7 +215,7 @@ def test_a_coordinator_splits_over_sidecars_and_finds_the_parts_again(world):
     world.configure([static_job("giant", [giant.address])], interval=f"{INTERVAL_S}s")
     shards = [Shard(world, f"shard-{i}", ["--split.max-parts=8"]).start() for i in range(3)]
     write_shards(world, [(s.name, s.url) for s in shards])
-    limits = ["--shard.max-series=8000", "--move.cool-down=5s"]
+    limits = ["--shard.max-series=8000", "--move.cool-down=5s", "--shard.failover-grace=120s"]
     c = Coordinator(world, *limits, "--split.max-parts=8").wait_ready()
     wait_for("three parts, scraped", 120, lambda: is_split(c, 3))
     before = {p["hash"]: p["shards"] for p in parts_of(c)}
@@ -246,7 +246,7 @@ def test_shards_that_take_whole_targets_only_are_not_given_parts(world):
     world.configure([static_job("giant", [giant.address])], interval=f"{INTERVAL_S}s")
     shards = [Shard(world, "shard-0", ["--split.max-parts=8"]).start(), Shard(world, "shard-1").start()]
     write_shards(world, [(s.name, s.url) for s in shards])
-    c = Coordinator(world, "--shard.max-series=8000", "--split.max-parts=8").wait_ready()
+    c = Coordinator(world, "--shard.max-series=8000", "--split.max-parts=8", "--shard.failover-grace=120s").wait_ready()
     wait_for("it to be too big, and why it is not split", 120, lambda: c.targets("giant")[0]["state"] == "too_big" and
              "not split: shard shard-1 takes whole targets only" in c.targets("giant")[0]["reason"])
     assert not any(s.holds().get("giant") for s in shards)

@@ -93,9 +93,9 @@ def part_of(address, case, job, part, parts, **labels):
                   __metrics_path__=f"/b/{case}", kvass_part=str(part), __kvass_parts__=str(parts), **labels)
 
 
-def direct_config(address, cases):
+def direct_config(address, cases, interval):
     groups = [{"targets": [address], "labels": {"instance": str(i), "__metrics_path__": f"/b/{i}"}} for i in range(cases)]
-    return {"global": {"scrape_interval": "5s", "scrape_timeout": "5s"},
+    return {"global": {"scrape_interval": interval, "scrape_timeout": interval},
             "scrape_configs": [{"job_name": job, "static_configs": groups, **more} for job, more in (RULES | CAPPED).items()]}
 
 
@@ -142,11 +142,11 @@ def eventually(check, seconds=120):
 class Pair:
     """A sidecar with its Prometheus, and a Prometheus that scrapes the same bodies directly."""
 
-    def __init__(self, world, version, bodies, parts=PARTS, jobs=tuple(RULES)):
+    def __init__(self, world, version, bodies, parts=PARTS, jobs=tuple(RULES), interval="2s"):
         features = ["--enable-feature=exemplar-storage,native-histograms", "--query.lookback-delta=1h"]
         self.exporter = Exporter(bodies)
         world.started.append(self.exporter.close)
-        config = direct_config(self.exporter.address, len(bodies))
+        config = direct_config(self.exporter.address, len(bodies), interval)
         config["scrape_configs"] = [j for j in config["scrape_configs"] if j["job_name"] in jobs]
         config_path = os.path.join(world.directory, "direct.yml")
         write(config_path, json.dumps(config))
@@ -206,7 +206,7 @@ def test_parts_make_the_whole(world, version):
     bodies = [(text_body(rng, int(now * 1000)), TEXT), (openmetrics_body(int(now)), OPENMETRICS), (protobuf_body(False), PROTOBUF)]
     if version.major >= 3:
         bodies.append((quoted_body(), TEXT_1))
-    pair = Pair(world, version, bodies)
+    pair = Pair(world, version, bodies, interval="5s")
     eventually(lambda: check_series(pair))
     eventually(lambda: check_sums(pair))
     eventually(lambda: check_statuses(pair, len(bodies)))

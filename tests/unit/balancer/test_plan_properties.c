@@ -45,6 +45,7 @@ struct state {
     struct plan_group groups[GROUPS_MAX * 4];
     struct plan_target targets[TARGETS_MAX];
     struct plan_owner owners[TARGETS_MAX][GROUPS_MAX * 4];
+    struct plan_take_over take_overs[TARGETS_MAX];
 };
 
 static const char *const JOBS[] = {"api", "node", "pods"};
@@ -112,12 +113,18 @@ static void make_target(struct rng *r, struct state *s, size_t i, bool calm)
     t->scraped = t->size_known ? t->series + draw(r, 500) : 0;
     t->want_replicas = s->everywhere && chance(r, 10) ? PLAN_EVERY_GROUP : t->want_replicas;
     t->is_part = chance(r, 20);
-    t->gang = t->is_part && chance(r, 50) ? 1 + draw(r, 3) : 0;
     t->pinned = chance(r, 5);
-    t->follows = t->gang != 0 && chance(r, 50);
-    t->follow_group = (uint32_t)draw(r, s->in.group_count + 1);
-    t->follow_series = draw(r, 4000);
-    t->follow_scraped = draw(r, 4000);
+    if (t->is_part && chance(r, 50)) {
+        s->take_overs[i] = (struct plan_take_over){
+            .gang = 1 + draw(r, 3),
+            .is_optional = chance(r, 20),
+            .follows = chance(r, 50),
+            .group = (uint32_t)draw(r, s->in.group_count + 1),
+            .series = draw(r, 4000),
+            .scraped = draw(r, 4000),
+        };
+        t->take_over = &s->take_overs[i];
+    }
     t->vanished = !calm && chance(r, 10);
     t->gone = t->vanished && chance(r, 50);
     uint32_t count = chance(r, 60) ? 1 : calm ? 0 : (uint32_t)draw(r, OWNERS_MAX);
@@ -360,10 +367,12 @@ static void check_gangs(const struct plan_input *in, const struct plan *p)
             continue;
         }
         assert_false(t->is_part && find_group(in, (uint32_t)a->to)->whole_only);
-        for (size_t k = 0; k < in->target_count && a->type == PLAN_ASSIGN && t->gang != 0; k++) {
+        for (size_t k = 0; k < in->target_count && a->type == PLAN_ASSIGN && t->take_over != NULL; k++) {
             const struct plan_target *other = &in->targets[k];
             enum ledger_state state = p->target_states[k];
-            if (other->job == t->job && other->gang == t->gang && !other->vanished) {
+            bool is_of_gang =
+                other->job == t->job && other->take_over != NULL && other->take_over->gang == t->take_over->gang;
+            if (is_of_gang && !other->vanished) {
                 assert_true(state != LEDGER_PENDING && state != LEDGER_EXPLORING);
                 assert_true(state != LEDGER_TOO_BIG || other->owner_count > 0);
             }
@@ -412,6 +421,7 @@ static struct state *state_copy(const struct state *s)
         size_t row =
             (size_t)(s->targets[i].owners - &s->owners[0][0]) / (sizeof(s->owners[0]) / sizeof(s->owners[0][0]));
         c->targets[i].owners = c->owners[row];
+        c->targets[i].take_over = s->targets[i].take_over != NULL ? &c->take_overs[row] : NULL;
     }
     return c;
 }
