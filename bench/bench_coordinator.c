@@ -25,8 +25,6 @@
 
 #define BODY_MAX   ((size_t)64 << 20)
 #define SERIES     1 /* what the probe finds, so that nothing moves */
-#define API_PORT   "127.0.0.1:39790"
-#define API        "http://" API_PORT
 #define WAIT_MS    600000
 #define EXPOSITION "# TYPE x gauge\nx 1\n"
 
@@ -42,6 +40,7 @@ struct sidecar {
 
 static struct sidecar *sidecars;
 static size_t sidecar_count, target_count;
+static unsigned api_port;
 static char folder[] = "/tmp/bench_coordinator.XXXXXX";
 
 /* ---- the simulated side ---- */
@@ -181,6 +180,18 @@ static void *serve(void *data)
     return NULL;
 }
 
+static int listen_anywhere(void)
+{
+    struct errctx err = ERRCTX_INIT;
+    bool inherited;
+    int fd;
+    if (listener_open("127.0.0.1:0", "bench", &fd, &inherited, &err) != 0) {
+        fprintf(stderr, "%s\n", err.msg);
+        exit(1);
+    }
+    return fd;
+}
+
 static void start_sidecars(void)
 {
     struct loop *loop = loop_new();
@@ -189,12 +200,7 @@ static void start_sidecars(void)
     sidecars = mem_calloc(sidecar_count, sizeof(*sidecars));
     for (size_t i = 0; i < sidecar_count; i++) {
         struct errctx err = ERRCTX_INIT;
-        bool inherited;
-        int fd;
-        if (listener_open("127.0.0.1:0", "bench", &fd, &inherited, &err) != 0) {
-            fprintf(stderr, "%s\n", err.msg);
-            exit(1);
-        }
+        int fd = listen_anywhere();
         sidecars[i].port = listener_port(fd);
         if (http_server_new(loop, fd, &conf, ROWS, &sidecars[i], &sidecars[i].http, &err) != 0) {
             fprintf(stderr, "%s\n", err.msg);
@@ -202,6 +208,9 @@ static void start_sidecars(void)
         }
     }
     invariant(pthread_create(&thread, NULL, serve, loop) == 0);
+    int fd = listen_anywhere(); /* the coordinator's, which takes it later */
+    api_port = listener_port(fd);
+    close(fd);
 }
 
 /* ---- files ---- */
@@ -251,9 +260,9 @@ static pid_t start_coordinator(const char *kvass)
     if (pid == 0) {
         char *shards = mem_printf("--shard.static-file=%s/shards.yaml", folder);
         char *config = mem_printf("--config.file=%s/prometheus.yml", folder);
-        char *log = mem_printf("%s/log", folder);
+        char *log = mem_printf("%s/log", folder), *address = mem_printf("--web.address=127.0.0.1:%u", api_port);
         if (freopen(log, "a", stderr) != NULL) {
-            execl(kvass, kvass, "coordinator", "--shard.type=static", shards, config, "--web.address=" API_PORT,
+            execl(kvass, kvass, "coordinator", "--shard.type=static", shards, config, address,
                   "--shard.max-series=750000", "--explore.concurrence=1000", "--log.level=warn", NULL);
         }
         _exit(127);
@@ -265,7 +274,7 @@ static double number_at(const char *path, const char *before)
 {
     struct bytes body;
     struct errctx err = ERRCTX_INIT;
-    char *url = mem_printf("%s%s", API, path);
+    char *url = mem_printf("http://127.0.0.1:%u%s", api_port, path);
     double value = -1;
     if (fetch(NULL, url, NULL, &body, &err) == 0) {
         const char *found = strstr(bytes_view(&body).base, before);
@@ -280,6 +289,10 @@ static double wait_until(const char *what, const char *path, const char *before,
 {
     int64_t begin_ms = timebase_monotonic_ms();
     while (number_at(path, before) < want) {
+        if (waitpid(-1, NULL, WNOHANG) > 0) {
+            fprintf(stderr, "the coordinator ended; %s/log says why\n", folder);
+            exit(1);
+        }
         if (timebase_monotonic_ms() - begin_ms > WAIT_MS) {
             fprintf(stderr, "waited in vain for %s\n", what);
             exit(1);
@@ -348,6 +361,7 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     curl_net_init();
     start_sidecars();
     write_files();

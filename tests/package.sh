@@ -1,12 +1,13 @@
 #!/bin/bash
 # The Debian package, from the committed tree to its purge, in Debian 12 systems made by debootstrap (as root; about ten minutes):
 #   built twice from different folders, users' settings and times, with equal results; its unit tests; lintian;
-#   installed, removed, reinstalled and purged in a chroot; autopkgtest with its null runner;
+#   installed, removed, reinstalled and purged in a chroot; what deploy/Containerfile does, without a container engine; autopkgtest
+#   with its null runner;
 #   on a booted systemd (systemd-nspawn, loopback only): one edit, one command, reload, restart, crash, stop, shards as units,
 #   an upgrade under load, removal and purge; the demo with the installed program.
 # PACKAGE_MIRROR names the package mirror (default: the one this machine's apt uses), PACKAGE_BASE a folder that keeps the debootstrapped
-# system for the next run, PACKAGE_DEBS one with what the step build has left, for the steps chroot, autopkgtest and booted alone.
-# A step that fails ends the script. Steps by name: build lintian chroot autopkgtest demo booted.
+# system for the next run, PACKAGE_DEBS one with what the step build has left, for the steps chroot, container, autopkgtest and booted alone.
+# A step that fails ends the script. Steps by name: build lintian container chroot autopkgtest demo booted.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ "$(id -u)" = 0 ] || {
@@ -213,6 +214,39 @@ step_chroot() {
     [ ! -s "$work/left" ] || { cat "$work/left"; fail "files are left"; }
     ok "purging leaves nothing but the account"
 }
+# What deploy/Containerfile does, by hand: its first stage's COPY and RUN, then its entry point as its user on a read-only root.
+containerfile() { # instruction: its text in the first stage, lines joined
+    sed -e :a -e '/\\$/{N;s/\\\n *//;ba;}' "$top/deploy/Containerfile" |
+        awk -v want="$1" '/^FROM/ { stages++ } stages == 1 && $1 == want { sub(/^[A-Z]+ /, ""); print }'
+}
+step_container() {
+    say "deploy/Containerfile, without an engine"
+    overlay container
+    r=$work/container/root
+    enter "$r"
+    [ "$(containerfile COPY)" = "packages/ /tmp/packages/" ] || fail "the COPY of the Containerfile is not what this test does"
+    mkdir -p "$r/tmp/packages"
+    cp "$work/debs/kvass_1.0.0-1_$arch.deb" "$r/tmp/packages/"
+    inside "$r" sh -ec "$(containerfile RUN)" >"$work/container.log" 2>&1 || {
+        tail -n 20 "$work/container.log"
+        fail "RUN"
+    }
+    has_not tmp/packages
+    ok "RUN: $(inside "$r" dpkg-query -W -f '${Package} ${Version}' kvass) and $(inside "$r" dpkg-query -W -f '${Package}' ca-certificates)"
+    entry=$(containerfile ENTRYPOINT | tr -d '[]",')
+    command=$(containerfile CMD | tr -d '[]",')
+    user=$(containerfile USER)
+    mount --bind "$r" "$r"
+    mount -o remount,bind,ro "$r"
+    as_user() { chroot --userspec="$user" "$r" /usr/bin/env -i "$@"; }
+    as_user "$entry" "$command" >"$work/container.log" 2>&1 || fail "$entry $command as $user"
+    grep -q coordinator "$work/container.log" || fail "$entry $command says nothing of a coordinator"
+    ! as_user touch /here 2>/dev/null || fail "the root is not read-only"
+    as_user "$entry" config check --role=coordinator --shard.type=k8s --shard.namespace=mon --config.file=/dev/null >"$work/container.log" 2>&1 ||
+        { cat "$work/container.log"; fail "config check as $user"; }
+    umount "$r"
+    ok "$entry $command and config check as $user, on a read-only root"
+}
 step_autopkgtest() {
     say "autopkgtest, null runner"
     mkdir -p "$r/root/debs"
@@ -313,7 +347,7 @@ b=$work/build/root
 if [ -n "${PACKAGE_DEBS:-}" ]; then
     cp -r "$PACKAGE_DEBS" "$work/debs"
 fi
-steps=${*:-build lintian chroot autopkgtest demo booted}
+steps=${*:-build lintian container chroot autopkgtest demo booted}
 say "base system"
 make_base
 for step in $steps; do

@@ -14,7 +14,7 @@ static void say(struct json_writer *w, const char *fmt, ...) __attribute__((form
 
 static void say(struct json_writer *w, const char *fmt, ...)
 {
-    char text[1024];
+    char text[5120]; /* a split target names the shards of all its parts */
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
@@ -43,7 +43,7 @@ static void say_where(struct json_writer *w, const struct view_target *t)
     }
     if (t->shard_count == 0) {
         say(w, "No shard scrapes it.");
-    } else {
+    } else if (t->part_count == 0) {
         say(w, "It is given to %s.", list);
     }
     if (t->reason[0] != '\0') {
@@ -58,7 +58,7 @@ static void say_decision(struct json_writer *w, const struct view_target *t)
     const struct view_decision *d = &t->decision;
     char at[TIMEBASE_TEXT_MAX];
     if (d->at_ms == 0) {
-        if (t->shard_count > 0) {
+        if (t->shard_count > 0 && t->part_count == 0) {
             say(w, "It was found there when this process took over; nothing was decided about it since.");
         }
         return;
@@ -91,6 +91,17 @@ static void say_health(struct json_writer *w, const struct api_view *v, const st
     }
 }
 
+static void say_parts(struct json_writer *w, const struct view_target *t)
+{
+    for (unsigned i = 0; i < t->part_count; i++) {
+        const struct view_part *p = &t->parts[i];
+        say(w, "Part %u of %u%s, on %s: %s, %s, %llu series%s%s%s%s.", p->target->part, p->target->parts,
+            p->is_coming ? " (to take over)" : "", p->shard_count > 0 ? p->shards[0] : "no shard",
+            ledger_state_name(p->state), target_health_name(p->health), (unsigned long long)p->series,
+            p->reason[0] != '\0' ? "; " : "", p->reason, p->error[0] != '\0' ? "; " : "", p->error);
+    }
+}
+
 /* ---------------------------------------------------------------- why it stays */
 
 static double fill_of(const struct view_shard *s)
@@ -108,7 +119,7 @@ static void say_stays(struct json_writer *w, const struct api_view *v, const str
         say(w, "Nothing is moved: %s.", v->blocked);
         return;
     }
-    if (t->state != LEDGER_ASSIGNED || s == NULL) {
+    if (t->state != LEDGER_ASSIGNED || s == NULL || t->part_count > 0) {
         return;
     }
     double fill = fill_of(s);
@@ -149,6 +160,7 @@ static void put_target(struct json_writer *w, const struct api_view *v, const st
     json_key(w, "why");
     json_array_begin(w);
     say_where(w, t);
+    say_parts(w, t);
     say_decision(w, t);
     say_health(w, v, t);
     say_stays(w, v, t);
@@ -207,6 +219,29 @@ static size_t put_targets(struct json_writer *w, const struct api_view *v, const
     return found;
 }
 
+/* Limits that are learnt, one sentence a shard; many shards differ little, so the first ones do. */
+static void say_memory(struct json_writer *w, const struct api_view *v)
+{
+    unsigned said = 0;
+    for (size_t i = 0; i < v->shard_count && said < TARGETS_MAX; i++) {
+        const struct view_shard *s = &v->shards[i];
+        if (s->limited_by_memory && s->bytes_per_series > 0) {
+            say(w,
+                "The limit of %s, %llu series, comes from memory: %llu MB resident with %llu series in the head, %.0f "
+                "bytes for each.",
+                s->id, (unsigned long long)s->limit_series, (unsigned long long)(s->info.resident_bytes >> 20),
+                (unsigned long long)s->info.resident_series, s->bytes_per_series);
+            said++;
+        } else if (s->limited_by_memory) {
+            say(w,
+                "The limit of %s, %llu series, is a guess from --shard.max-memory: nothing is learnt of its memory "
+                "yet.",
+                s->id, (unsigned long long)s->limit_series);
+            said++;
+        }
+    }
+}
+
 void answer_why(const struct api_view *v, const struct why_query *q, struct bytes *out)
 {
     struct json_writer w;
@@ -238,6 +273,7 @@ void answer_why(const struct api_view *v, const struct why_query *q, struct byte
         } else if (!v->discovered) {
             say(&w, "Nothing is done at present: the first discovery of every job is not done yet.");
         }
+        say_memory(&w, v);
         if (v->version_mixture[0] != '\0') {
             say(&w, "The shards run different versions of Prometheus: %s.", v->version_mixture);
         }

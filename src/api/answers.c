@@ -103,6 +103,41 @@ static void write_discovered(struct json_writer *w, const struct labels *l)
     }
 }
 
+static void write_shards(struct json_writer *w, const char *const *shards, unsigned count)
+{
+    json_key(w, "shards");
+    json_array_begin(w);
+    for (unsigned i = 0; i < count; i++) {
+        json_str(w, shards[i]);
+    }
+    json_array_end(w);
+}
+
+/* The targets that scrape a split one, in place of it or about to; only there when it is. */
+static void write_parts(struct json_writer *w, const struct view_target *t)
+{
+    json_key(w, "parts");
+    json_array_begin(w);
+    for (unsigned i = 0; i < t->part_count; i++) {
+        const struct view_part *p = &t->parts[i];
+        json_object_begin(w);
+        json_kv_u64(w, "part", p->target->part);
+        json_kv_u64(w, "of", p->target->parts);
+        json_kv_bool(w, "coming", p->is_coming);
+        json_key(w, "hash");
+        json_u64(w, p->target->hash);
+        json_kv_str(w, "state", ledger_state_name(p->state));
+        json_kv_str(w, "reason", p->reason);
+        json_kv_str(w, "health", target_health_name(p->health));
+        json_kv_str(w, "lastError", p->error);
+        json_kv_u64(w, "series", p->series);
+        json_kv_u64(w, "totalSeries", p->scraped);
+        write_shards(w, p->shards, p->shard_count);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
 static void write_active(struct json_writer *w, const struct view_target *t)
 {
     json_object_begin(w);
@@ -125,12 +160,10 @@ static void write_active(struct json_writer *w, const struct view_target *t)
     json_kv_bool(w, "measured", t->size_known);
     json_kv_str(w, "state", ledger_state_name(t->state));
     json_kv_str(w, "reason", t->reason);
-    json_key(w, "shards");
-    json_array_begin(w);
-    for (unsigned i = 0; i < t->shard_count; i++) {
-        json_str(w, t->shards[i]);
+    write_shards(w, t->shards, t->shard_count);
+    if (t->part_count > 0) {
+        write_parts(w, t);
     }
-    json_array_end(w);
     json_object_end(w);
 }
 
@@ -339,6 +372,9 @@ static void write_shard(struct json_writer *w, const struct view_shard *s)
     json_kv_u64(w, "loadScraped", s->load_scraped);
     json_kv_u64(w, "limitSeries", s->limit_series);
     json_kv_u64(w, "limitScraped", s->limit_scraped);
+    json_kv_u64(w, "residentBytes", s->info.resident_bytes);
+    json_kv_u64(w, "bytesPerSeries", (uint64_t)s->bytes_per_series);
+    json_kv_bool(w, "limitedByMemory", s->limited_by_memory);
     json_kv_u64(w, "targets", s->targets);
     json_kv_u64(w, "estimatedTargets", s->estimated);
     json_kv_u64(w, "inTransfer", s->in_transfer);

@@ -28,9 +28,12 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .proxy_url = a->d.proxy_url,
         .form = a->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = a->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)a->o->shard_server,
         .self_monitor = a->o->shard_self_monitor,
         .skip_head_series = !a->o->shard_fetch_head_series,
+        .parts_max = (unsigned)a->o->split_max_parts,
         .gid = a->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .publish = appliance_publish,
         .data = a,
     };
@@ -197,6 +200,7 @@ static int start_balancer(struct appliance *a, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)a->o->shard_max_memory_bytes, a->o->shard_memory_learn_after_ms},
         .interval_ms = a->o->coordinator_interval_ms,
         .vanish_grace_ms = a->o->target_grace_ms,
         .dry_run = a->o->dry_run,
@@ -248,8 +252,8 @@ static int start(struct appliance *a, struct errctx *err)
     }
     if (rc == 0) {
         a->d.http = http_client_new(a->d.loop);
-        rc = operator_source_open(a->o, a->d.loop, a->d.http, &(struct operator_hooks){on_operator_change, NULL, a},
-                                  &a->monitors, err);
+        rc = operator_source_open(a->o, a->d.loop, a->d.http,
+                                  &(struct operator_hooks){on_operator_change, NULL, NULL, a}, &a->monitors, err);
     }
     if (rc == 0) { /* shards that run on would be told of a configuration without half of its jobs */
         operator_source_wait(a->monitors, a->d.loop, a->o->sd_init_timeout_ms);

@@ -21,6 +21,9 @@ static int open_process(struct appliance *a, struct errctx *err)
         .data_dir = a->o->store_path,
         .binary = a->o->shard_prometheus_binary,
         .extra_args = a->prometheus_args,
+        .agent_flag = a->o->shard_server != SHARD_SERVER_AGENT ? NULL
+                      : a->major >= PROMETHEUS_3               ? "--agent"
+                                                               : "--enable-feature=agent",
         .base_port = (unsigned)a->o->shard_prometheus_port,
         .groups_max = (unsigned)a->o->shard_max_shard,
         .prepare = prepare_shard,

@@ -184,6 +184,9 @@ void appliance_restore(struct appliance *a)
         }
         return;
     }
+    if (st->fallback != NULL) {
+        log_error(&LOG, "load state", "err", st->fallback, "action", "begin with what was stored the time before");
+    }
     size_t targets = 0;
     for (size_t i = 0; i < st->shard_count; i++) {
         restore_shard(a, &st->shards[i]);

@@ -74,9 +74,11 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
         .on_change = on_change,
         .on_conflict = on_conflict,
         .on_stopped = on_stopped,
+        .on_word = coordinator_on_word,
         .data = c,
     };
     if (c->make_own != NULL && ps->id == c->own_id) {
+        c->own_api_url = ps->api_url;
         return c->make_own(c->own_data, ps);
     }
     if (ps->api_url == NULL) {
@@ -84,6 +86,7 @@ static struct shard *make_shard(void *data, const struct provider_shard *ps)
     }
     struct shard *s = remote_shard_new(&env, ps->id, ps->replica, ps->group, ps->api_url);
     remote_shard_set_stop_reason(s, c->stop_reason);
+    coordinator_tell_word(c, s);
     return s;
 }
 
@@ -91,6 +94,7 @@ static void on_shard_gone(void *data, const char *id)
 {
     struct coordinator *c = data;
     log_info(&LOG, "shard removed", "shard", id);
+    coordinator_forget_word(c, id);
     coordinator_drop_view(c);
     coordinator_version_soon(c);
 }
@@ -149,6 +153,11 @@ static void on_operator_change(void *data)
     if (!c->d.ending) {
         (void)!coordinator_reload(c, &err); /* it logs */
     }
+}
+
+static bool is_version_settled(void *data)
+{
+    return coordinator_version_is_settled(data, timebase_monotonic_ms());
 }
 
 static bool may_post(void *data)
@@ -244,6 +253,7 @@ void coordinator_begin_end(struct coordinator *c, void (*on_done)(void *data), v
     c->ended_data = data;
     c->d.ending = true;
     log_info(&LOG, "end", "shards", "go on as they are");
+    coordinator_save_words(c);
     api_server_free(&c->api, API_GRACE_MS);
     c->lock->ops->release(c->lock, on_lock_released, c);
 }
@@ -286,6 +296,7 @@ static int start_probes(struct coordinator *c, struct errctx *err)
         .count_mode = c->o->scrape_count == SCRAPE_COUNT_FAST ? COUNT_FAST : COUNT_STRICT,
         .timeout_offset_ratio = c->o->scrape_timeout_offset,
         .disable_keep_alive = c->o->scrape_disable_keep_alive,
+        .split = c->o->split_max_parts > 1,
         .scrape_proxy = getenv("SCRAPE_PROXY"),
         .body_bytes_max = (size_t)c->o->proxy_max_body_size_bytes,
         .line_bytes_max = (size_t)c->o->proxy_max_line_size_bytes,
@@ -301,6 +312,7 @@ static int start_api(struct coordinator *c, struct errctx *err)
         .view = take_view,
         .reload = coordinator_reload,
         .set_stop_reason = coordinator_set_stop_reason,
+        .count_families = coordinator_count_families,
         .data = c,
     };
     return api_server_new(daemon_take_fd(&c->d.api_fd), daemon_option(c->o->web_config_file),
@@ -324,6 +336,7 @@ static int start_balancer(struct coordinator *c, struct errctx *err)
                     .attempts = 3,
                     .backoff_ms = 1000,
                     .result_ttl_ms = 900000},
+        .memory = {(uint64_t)c->o->shard_max_memory_bytes, c->o->shard_memory_learn_after_ms},
         .interval_ms = c->o->coordinator_interval_ms,
         .vanish_grace_ms = c->o->target_grace_ms,
         .dry_run = c->o->dry_run,
@@ -388,7 +401,8 @@ int coordinator_start(struct coordinator *c, struct errctx *err)
         discovery_set_calls(c->discovery,
                             &(struct discovery_calls){.disable_keep_alive = c->o->discovery_disable_keep_alive,
                                                       .proxy_fallback = getenv("SCRAPE_PROXY")});
-        rc = operator_source_open(c->o, c->d.loop, c->d.http, &(struct operator_hooks){on_operator_change, may_post, c},
+        rc = operator_source_open(c->o, c->d.loop, c->d.http,
+                                  &(struct operator_hooks){on_operator_change, is_version_settled, may_post, c},
                                   &c->monitors, err);
         rc = rc != 0 ? rc : coordinator_reload(c, err);
     }
@@ -404,6 +418,7 @@ void coordinator_stop(struct coordinator *c)
 {
     api_server_free(&c->api, 0);
     loop_timer_free(&c->version_timer);
+    coordinator_samples_done(c);
     operator_free(&c->monitors);
     discovery_free(&c->discovery);
     helper_free(&c->helper);
@@ -428,6 +443,7 @@ void coordinator_stop(struct coordinator *c)
     free(c->last_reload_error);
     free(c->last_reload_diff);
     free(c->epoch_path);
+    vec_done(&c->words);
     daemon_done(&c->d);
 }
 

@@ -115,4 +115,5 @@ void coordinator_watch_config(void *data)
         (void)!coordinator_reload(c, &err);
     }
     coordinator_version_look(c);
+    coordinator_save_words(c);
 }

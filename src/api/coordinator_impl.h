@@ -4,12 +4,18 @@
 
 #include "api/coordinator.h"
 #include "api/daemon.h"
+#include "api/samples.h"
 #include "api/server.h"
 #include "discovery/discovery.h"
 #include "discovery/helper.h"
 #include "k8s/operator.h"
 #include "shard/provider.h"
 #include "shard/remote.h"
+
+struct config_word {
+    const char *shard_id; /* interned */
+    char config_hash[65], word[65];
+};
 
 struct coordinator {
     struct daemon d;
@@ -38,8 +44,15 @@ struct coordinator {
     bool version_settled;                 /* nothing needs to be waited for */
     int64_t started_ms;                   /* monotonic */
     struct loop_timer *version_timer;
+    bool words_changed;
+    VEC(struct config_word) words;    /* of shards that count no generations */
+    struct samples_demand samples;    /* figures by family, */
+    struct family_count *samples_raw; /* as the shards tell them; NULL = never asked */
+    struct sample_call *sample_calls;
+    size_t sample_call_count, samples_open;
     /* The shard that this very process has, where it has one (an appliance in a pod); NULL: all are remote. */
-    const char *own_id; /* interned */
+    const char *own_id;      /* interned */
+    const char *own_api_url; /* interned; NULL: not listed yet */
     struct shard *(*make_own)(void *data, const struct provider_shard *ps);
     void (*stop_own)(void *data, const char *reason);
     void *own_data;
@@ -67,10 +80,19 @@ int coordinator_choose_provider(struct coordinator *c, struct errctx *err) MUST_
 int coordinator_reload(void *data, struct errctx *err); /* all or nothing */
 void coordinator_watch_config(void *data);
 
-/* coordinator_state.c: epoch and version, where there is a store */
+/* coordinator_state.c: epoch, version, words for configurations, where there is a store */
 int coordinator_load_state(struct coordinator *c, struct errctx *err) MUST_CHECK;
 void coordinator_save_state(struct coordinator *c);
 void coordinator_save_epoch(void *data, uint64_t epoch);
+void coordinator_on_word(void *data, struct shard *s, const char *config_hash, const char *word);
+void coordinator_save_words(struct coordinator *c); /* now and then: they come in bursts */
+void coordinator_tell_word(struct coordinator *c, struct shard *s);
+void coordinator_forget_word(struct coordinator *c, const char *id); /* interned */
+
+/* coordinator_samples.c */
+void coordinator_count_families(void *data, struct view job_substring, struct family_count **ret_count,
+                                size_t *ret_expected, int64_t *ret_until_ms);
+void coordinator_samples_done(struct coordinator *c); /* while the HTTP client is there */
 
 /* coordinator_version.c */
 void coordinator_version_begin(struct coordinator *c); /* once the state is loaded, before the configuration */

@@ -136,6 +136,7 @@ int daemon_start_proxy(struct daemon *d, struct proxy_table *first, const struct
         .timeout_offset_ratio = d->o->scrape_timeout_offset,
         .pass_compressed = d->o->scrape_pass_compressed,
         .disable_keep_alive = d->o->scrape_disable_keep_alive,
+        .split = d->o->split_max_parts > 1,
         .scrape_proxy = getenv("SCRAPE_PROXY"),
         .body_bytes_max = (size_t)d->o->proxy_max_body_size_bytes,
         .line_bytes_max = (size_t)d->o->proxy_max_line_size_bytes,

@@ -20,6 +20,8 @@ struct daemon_hooks {
     void (*status)(void *data);          /* as often; the place for notify_status */
 };
 
+#define DAEMON_MEMORY_MS 15000 /* between two readings of a local Prometheus' memory */
+
 struct daemon {
     const struct options *o;
     const struct logctx *log;

@@ -21,4 +21,5 @@ void limits_from_options(const struct options *o, struct plan_limits *ret)
     ret->max_idle_ms = o->shard_max_idle_time_ms;
     ret->failover_grace_ms = o->shard_failover_grace_ms;
     ret->relieve = !o->shard_disable_alleviate;
+    ret->max_parts = (uint32_t)o->split_max_parts;
 }

@@ -140,6 +140,7 @@ int operator_source_open(const struct options *o, struct loop *loop, struct http
         .files = o->operator_files,
         .init_timeout_ms = o->sd_init_timeout_ms,
         .on_change = hooks->on_change,
+        .may_tell = hooks->may_tell,
         .may_act = hooks->may_act,
         .data = hooks->data,
     };

@@ -9,6 +9,7 @@
 
 struct operator_hooks {
     void (*on_change)(void *data); /* as operator_conf */
+    bool (*may_tell)(void *data);
     bool (*may_act)(void *data);
     void *data;
 };

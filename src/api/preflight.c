@@ -94,6 +94,14 @@ static int check_provider(const struct options *o, struct errctx *err)
     if (o->role != ROLE_APPLIANCE || o->shard_type == SHARD_TYPE_K8S) {
         return 0;
     }
+    if (o->shard_server == SHARD_SERVER_VMAGENT) {
+        return errctx_set(err, ERR_INVALID,
+                          "shard.server: vmagent is not started by kvass; put kvass sidecar beside it");
+    }
+    if (o->shard_server == SHARD_SERVER_AGENT && o->shard_type == SHARD_TYPE_SYSTEMD) {
+        return errctx_set(err, ERR_INVALID,
+                          "shard.server: agents need shard.type=process, or kvass sidecar beside them");
+    }
     if (o->shard_type == SHARD_TYPE_SYSTEMD) {
         const struct systemd_conf conf = {.data_dir = o->store_path,
                                           .unit = o->shard_systemd_unit,

@@ -158,6 +158,19 @@ static const char *choose_id(const struct options *o)
     return intern(o->shard_id[0] != '\0' ? o->shard_id : pod != NULL && pod[0] != '\0' ? pod : "shard-0");
 }
 
+/* In a pod of a StatefulSet, <set>-<ordinal>: the set, which is what a coordinator calls the replica. Else "". */
+static const char *choose_replica(void)
+{
+    const char *pod = getenv("POD_NAME"), *dash = pod != NULL ? strrchr(pod, '-') : NULL;
+    if (dash == NULL || dash[1] == '\0' || dash[1 + strspn(dash + 1, "0123456789")] != '\0') {
+        return "";
+    }
+    char *set = mem_dup(pod, (size_t)(dash - pod));
+    const char *replica = intern(set);
+    free(set);
+    return replica;
+}
+
 /* The folder must exist before it can be named absolutely: target files are named in the configuration, which
  * Prometheus may read with another working directory. */
 static int choose_paths(struct sidecar *sc, struct errctx *err)
@@ -195,9 +208,12 @@ static void make_shard(struct sidecar *sc)
         .proxy_url = sc->d.proxy_url,
         .form = sc->o->inject_targets == INJECT_TARGETS_STATIC ? TARGET_FORM_STATIC : TARGET_FORM_FILE,
         .drop_rules = sc->o->inject_rules == INJECT_RULES_DROP,
+        .server = (enum render_server)sc->o->shard_server,
         .self_monitor = sc->o->shard_self_monitor,
         .skip_head_series = !sc->o->shard_fetch_head_series,
+        .parts_max = (unsigned)sc->o->split_max_parts,
         .gid = sc->d.gid,
+        .memory_ms = DAEMON_MEMORY_MS,
         .config_path = sc->output_path,
         .pending_path = sc->pending_path,
         .publish = sidecar_publish,
@@ -208,7 +224,7 @@ static void make_shard(struct sidecar *sc)
         len--;
     }
     char *url = mem_dup(sc->o->prometheus_url, len);
-    sc->shard = local_shard_new(&env, sc->id, "", 0, sc->output_dir, url);
+    sc->shard = local_shard_new(&env, sc->id, choose_replica(), 0, sc->output_dir, url);
     free(url);
 }
 

@@ -168,6 +168,9 @@ struct state *sidecar_restore(struct sidecar *sc)
     if (rc != 0 && rc != ERR_NOT_FOUND) {
         log_error(&LOG, "load state", "err", err.msg, "action", "begin with an empty assignment");
     }
+    if (st != NULL && st->fallback != NULL) {
+        log_error(&LOG, "load state", "err", st->fallback, "action", "begin with what was stored the time before");
+    }
     const struct state_shard *shard = st != NULL ? find_shard(sc, st) : NULL;
     if (st != NULL) {
         sc->table_generation = st->generation;

@@ -94,6 +94,20 @@ int sidecar_check_epoch(const struct sidecar *sc, const struct wire_push *push, 
     return 0;
 }
 
+/* Without the option, samples of parts would be stored with the label that tells parts apart. Those that durable state
+ * brought back are served on: whoever turned it off wants them moved, not lost. */
+static int check_parts(const struct sidecar *sc, const struct assignment *items, size_t count, struct errctx *err)
+{
+    for (size_t i = 0; sc->o->split_max_parts < 2 && i < count; i++) {
+        if (target_is_part(items[i].target)) {
+            return errctx_set(err, ERR_INVALID,
+                              "job '%.64s': %s is a part of a target, and --split.max-parts is 1 here",
+                              items[i].target->job, items[i].target->url);
+        }
+    }
+    return 0;
+}
+
 static int take_targets(struct sidecar *sc, const struct wire_push *push, const struct assignment *items, size_t count,
                         struct errctx *err)
 {
@@ -103,6 +117,7 @@ static int take_targets(struct sidecar *sc, const struct wire_push *push, const 
         .epoch = push->has_epoch ? push->epoch : sc->epoch,
     };
     int rc = sidecar_check_epoch(sc, push, err);
+    rc = rc == 0 ? check_parts(sc, items, count, err) : rc;
     if (rc != 0) {
         return rc;
     }

@@ -34,9 +34,10 @@ static const char *group_shard_id(const struct reconcile_group *groups, size_t c
     return id >= 0 ? intern(name) : "";
 }
 
-static void take_owners(const struct reconcile_group *groups, size_t count, const struct registry_entry *e,
-                        struct view_target *t)
+static unsigned take_owners(const struct reconcile_group *groups, size_t count, const struct registry_entry *e,
+                            const char *shards[VIEW_OWNERS_MAX])
 {
+    unsigned taken = 0;
     for (int in_transfer = 0; in_transfer < 2; in_transfer++) {
         vec_foreach(o, &e->owners) {
             const struct reconcile_group *g = find_group(groups, count, o->group);
@@ -44,9 +45,48 @@ static void take_owners(const struct reconcile_group *groups, size_t count, cons
             if ((o->state == OWNER_IN_TRANSFER) != (in_transfer == 1)) {
                 continue;
             }
-            for (size_t i = 0; t->shard_count < VIEW_OWNERS_MAX && i < (replicas > 0 ? replicas : 1); i++) {
-                t->shards[t->shard_count++] =
+            for (size_t i = 0; taken < VIEW_OWNERS_MAX && i < (replicas > 0 ? replicas : 1); i++) {
+                shards[taken++] =
                     replicas > 0 ? g->replicas.items[i].shard->id : group_shard_id(groups, count, (int32_t)o->group);
+            }
+        }
+    }
+    return taken;
+}
+
+static bool has_shard(const struct view_target *t, const char *id)
+{
+    for (unsigned i = 0; i < t->shard_count; i++) {
+        if (t->shards[i] == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The shards of a split target are those of its parts, each once, as many as are shown. */
+static void take_parts(struct api_view *v, const struct reconcile_group *groups, size_t group_count,
+                       const struct registry_entry *e, struct view_target *t)
+{
+    const struct giant *g = e->giant;
+    t->parts = arena_alloc(v->arena, sizeof(*t->parts) * (g->parts.len + 1));
+    vec_foreach(pp, &g->parts) {
+        const struct registry_entry *p = *pp;
+        struct view_part *out = &t->parts[t->part_count++];
+        *out = (struct view_part){
+            .target = target_ref(p->target),
+            .is_coming = p->target->parts != g->split.running,
+            .state = p->state,
+            .health = p->health,
+            .series = p->series,
+            .scraped = p->scraped,
+            .error = text(v->arena, p->error),
+            .reason = text(v->arena, p->reason),
+        };
+        out->shard_count = take_owners(groups, group_count, p, out->shards);
+        for (unsigned i = 0; i < out->shard_count && t->shard_count < VIEW_OWNERS_MAX; i++) {
+            if (!has_shard(t, out->shards[i])) {
+                t->shards[t->shard_count++] = out->shards[i];
             }
         }
     }
@@ -103,6 +143,9 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
     v->targets = arena_alloc(v->arena, sizeof(*v->targets) * (total + 1));
     vec_foreach(ep, &r->entries) {
         const struct registry_entry *e = *ep;
+        if (e->whole != NULL) {
+            continue; /* shown with its whole */
+        }
         struct view_target *t = &v->targets[v->target_count++];
         *t = (struct view_target){
             .job = e->target->job,
@@ -120,7 +163,10 @@ static void take_targets(struct api_view *v, const struct registry *r, const str
             .last_move_ms = e->last_move_ms,
             .decision = decision_of(v->arena, groups, group_count, &e->decision),
         };
-        take_owners(groups, group_count, e, t);
+        t->shard_count = take_owners(groups, group_count, e, t->shards);
+        if (e->giant != NULL) {
+            take_parts(v, groups, group_count, e, t);
+        }
     }
     v->good_count = v->target_count;
     qsort(v->targets, v->good_count, sizeof(*v->targets), by_key);
@@ -181,6 +227,8 @@ static void take_shards(struct api_view *v, const struct view_source *src, const
                 .load_scraped = groups[i].load_scraped,
                 .limit_series = groups[i].capacity_series != 0 ? groups[i].capacity_series : src->limits.series,
                 .limit_scraped = src->limits.scraped,
+                .bytes_per_series = groups[i].memory.bytes_per_series,
+                .limited_by_memory = groups[i].limited_by_memory,
                 .estimated = estimated[i],
             };
             out->info.idle_since_ms = groups[i].idle_since_ms;
@@ -252,6 +300,9 @@ void api_view_unref(struct api_view *v)
         return;
     }
     for (size_t i = 0; i < v->target_count; i++) {
+        for (unsigned k = 0; k < v->targets[i].part_count; k++) {
+            target_unref(v->targets[i].parts[k].target);
+        }
         target_unref(v->targets[i].target);
         labels_unref(v->targets[i].discovered);
     }

@@ -13,6 +13,17 @@ struct view_decision {
     const char *from, *to, *reason; /* shard ids, "" = none */
 };
 
+struct view_part {
+    const struct target *target; /* referenced */
+    bool is_coming;              /* is to take over from what runs */
+    enum ledger_state state;
+    enum target_health health;
+    uint64_t series, scraped;
+    const char *error, *reason; /* "" when none */
+    const char *shards[VIEW_OWNERS_MAX];
+    unsigned shard_count;
+};
+
 struct view_target {
     const char *job;
     const struct target *target;     /* NULL for dropped, invalid and duplicate ones */
@@ -27,6 +38,8 @@ struct view_target {
     struct view_decision decision;
     const char *shards[VIEW_OWNERS_MAX]; /* ids of the shards that own it, the first is not in transfer */
     unsigned shard_count;
+    struct view_part *parts; /* of a split target, by generation and number */
+    unsigned part_count;
 };
 
 /* Dropped, invalid and duplicate ones of a job, those beyond keep_dropped_targets included. */
@@ -41,6 +54,8 @@ struct view_shard {
     enum shard_health health;
     struct shard_info info;
     uint64_t load_series, load_scraped, limit_series, limit_scraped;
+    double bytes_per_series; /* learnt; 0 = not */
+    bool limited_by_memory;  /* limit_series comes from it */
     uint32_t targets, in_transfer, leaving;
     uint32_t estimated; /* of the targets: not measured yet, the load holds an estimate */
 };

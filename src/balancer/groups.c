@@ -177,6 +177,73 @@ bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(vo
     return changed;
 }
 
+/* ---------------------------------------------------------------- limits from memory */
+
+static bool is_ready(const struct reconcile_shard *r)
+{
+    return r->provider_health == SHARD_HEALTH_READY && r->shard->ops->info(r->shard)->health == SHARD_HEALTH_READY;
+}
+
+static void learn(struct reconcile_group *group, const struct memory_conf *conf, int64_t now_ms)
+{
+    struct memory_reading most = {.now_ms = now_ms};
+    vec_foreach(r, &group->replicas) {
+        const struct shard_info *info = r->shard->ops->info(r->shard);
+        const struct memory_reading one = {info->resident_bytes, info->resident_series, info->process_started_ms,
+                                           now_ms};
+        bool is_old_enough = one.started_ms > 0 && now_ms - one.started_ms >= conf->after_ms;
+        if (is_ready(r) && is_old_enough && one.resident_bytes > most.resident_bytes) {
+            most = one; /* of replicas the one that takes most counts */
+        }
+    }
+    (void)memory_learn(&group->memory, conf, &most);
+}
+
+/* Before anything is learnt, what is there is no reason to move anything: room for a quarter more. */
+static uint64_t not_learnt_yet(const struct reconcile_group *group, uint64_t limit)
+{
+    uint64_t head = 0;
+    vec_foreach(r, &group->replicas) {
+        uint64_t series = r->shard->ops->info(r->shard)->head_series;
+        head = series > head ? series : head;
+    }
+    return head + head / 4 > limit ? head + head / 4 : limit;
+}
+
+static uint64_t smaller(uint64_t memory, uint64_t configured)
+{
+    return configured != 0 && configured < memory ? configured : memory;
+}
+
+void groups_learn_memory(struct groups *g, const struct memory_conf *conf, uint64_t limit_series, int64_t now_ms)
+{
+    double sum = 0;
+    unsigned learnt = 0;
+    if (conf->max_bytes == 0) {
+        return;
+    }
+    vec_foreach(group, &g->items) {
+        learn(group, conf, now_ms);
+        sum += group->memory.bytes_per_series;
+        learnt += group->memory.bytes_per_series > 0;
+    }
+    g->fleet.bytes_per_series = learnt > 0 ? sum / learnt : g->fleet.bytes_per_series;
+    uint64_t fleet = memory_limit(&g->fleet, conf);
+    vec_foreach(group, &g->items) {
+        bool has_learnt = group->memory.bytes_per_series > 0;
+        uint64_t limit = has_learnt ? memory_limit(&group->memory, conf) : not_learnt_yet(group, fleet);
+        uint64_t configured = group->capacity_series != 0 ? group->capacity_series : limit_series;
+        group->capacity_series = smaller(limit, configured);
+        group->limited_by_memory = group->capacity_series != configured;
+    }
+}
+
+uint64_t groups_memory_series(const struct groups *g, const struct memory_conf *conf, uint64_t limit_series)
+{
+    uint64_t fit = g->fleet.limit != 0 ? g->fleet.limit : memory_fit(conf, 0);
+    return conf->max_bytes == 0 ? limit_series : smaller(fit, limit_series);
+}
+
 static int by_key(const void *a, const void *b)
 {
     const struct assignment *x = a, *y = b;
@@ -253,9 +320,10 @@ void groups_push(struct groups *g, const struct registry *r, uint64_t epoch)
 
 void groups_export(const struct groups *g, uint64_t limit_series, bool vanished)
 {
-    static const enum metric_id ROWS[] = {METRIC_BALANCER_SHARD_HEAD_SERIES, METRIC_BALANCER_SHARD_LIMIT_SERIES,
-                                          METRIC_BALANCER_SHARD_LOAD_SERIES, METRIC_BALANCER_SHARD_READY,
-                                          METRIC_BALANCER_SHARD_TARGETS};
+    static const enum metric_id ROWS[] = {METRIC_BALANCER_SHARD_HEAD_SERIES,     METRIC_BALANCER_SHARD_LIMIT_SERIES,
+                                          METRIC_BALANCER_SHARD_LOAD_SERIES,     METRIC_BALANCER_SHARD_READY,
+                                          METRIC_BALANCER_SHARD_TARGETS,         METRIC_BALANCER_SHARD_RESIDENT_BYTES,
+                                          METRIC_BALANCER_SHARD_BYTES_PER_SERIES};
     for (size_t i = 0; vanished && i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
         metric_forget(ROWS[i]);
     }
@@ -264,11 +332,16 @@ void groups_export(const struct groups *g, uint64_t limit_series, bool vanished)
             const struct shard *s = r->shard;
             const struct shard_info *info = r->shard->ops->info(r->shard);
             uint64_t limit = group->capacity_series != 0 ? group->capacity_series : limit_series;
-            bool ready = r->provider_health == SHARD_HEALTH_READY && info->health == SHARD_HEALTH_READY;
+            if (info->resident_bytes > 0) {
+                metric_set(METRIC_BALANCER_SHARD_RESIDENT_BYTES, (double)info->resident_bytes, s->id, s->replica);
+            }
+            if (group->memory.bytes_per_series > 0) {
+                metric_set(METRIC_BALANCER_SHARD_BYTES_PER_SERIES, group->memory.bytes_per_series, s->id, s->replica);
+            }
             metric_set(METRIC_BALANCER_SHARD_HEAD_SERIES, (double)info->head_series, s->id, s->replica);
             metric_set(METRIC_BALANCER_SHARD_LIMIT_SERIES, (double)limit, s->id, s->replica);
             metric_set(METRIC_BALANCER_SHARD_LOAD_SERIES, (double)group->load_series, s->id, s->replica);
-            metric_set(METRIC_BALANCER_SHARD_READY, ready, s->id, s->replica);
+            metric_set(METRIC_BALANCER_SHARD_READY, is_ready(r), s->id, s->replica);
             metric_set(METRIC_BALANCER_SHARD_TARGETS, group->targets, s->id, s->replica);
         }
     }

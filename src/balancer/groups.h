@@ -10,6 +10,7 @@
 
 struct groups {
     VEC(struct reconcile_group) items; /* sorted by id */
+    struct memory_learner fleet;       /* the mean of those that have learnt: for groups that have not */
     bool independent;
     VEC(const char *) replicas; /* interned names by number, in order of their first listing; independent only */
 };
@@ -36,6 +37,13 @@ struct reconcile_group *groups_get(struct groups *g, uint32_t id);        /* mad
  * anything changed. */
 bool groups_sync(struct groups *g, const struct groups_env *env, bool (*keep)(void *data, uint32_t id),
                  void *keep_data);
+
+/* The limit of each group from the memory its shards take, never above the one it has, limit_series where it has none.
+ * After groups_sync, which sets the limits anew. */
+void groups_learn_memory(struct groups *g, const struct memory_conf *conf, uint64_t limit_series, int64_t now_ms);
+
+/* The limit of a group that does not exist yet. */
+uint64_t groups_memory_series(const struct groups *g, const struct memory_conf *conf, uint64_t limit_series);
 
 /* The wishes of all groups, from one walk over the registry: ret[i] belongs to g->items.items[i], sorted by (job,
  * hash), targets borrowed. only_dirty leaves the others empty. */

@@ -2,7 +2,7 @@
  *
  *   1. forget what is gone, finish or undo moves, resolve doubles           plan_owners.c
  *   2. relieve groups over the high mark                                    plan_moves.c
- *   3. place what has no owner                                              plan_place.c
+ *   3. place what has no owner                                              plan_place.c, plan_gang.c
  *   4. drain the last group, or else even out                               plan_even.c
  *   5. scale                                                                scale.c
  *
@@ -35,6 +35,7 @@ void plan_limits_default(struct plan_limits *l)
         .even_out_threshold = 1.3,
         .zone_imbalance = 0.15,
         .relieve = true,
+        .max_parts = 1,
     };
 }
 
@@ -438,6 +439,7 @@ struct plan *plan_build(const struct plan_input *in)
     round_trees_build(&r);
     round_relieve(&r);
     round_place(&r);
+    round_hold_gangs(&r);
     round_drain_or_even_out(&r);
     round_scale(&r);
     results_write(&r);

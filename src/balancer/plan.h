@@ -18,6 +18,15 @@ struct plan_owner {
     int64_t since_ms;
 };
 
+/* Of a target that is to take over from something that runs. */
+struct plan_take_over {
+    uint64_t gang;    /* placed with all others of its job and gang, or not at all */
+    bool is_optional; /* nothing is lost when it finds no room: no group is asked for it */
+    bool follows;     /* `group` has as many of its series already, of what it takes over from */
+    uint32_t group;
+    uint64_t series, scraped;
+};
+
 struct plan_target {
     const char *job; /* interned */
     uint64_t hash, place_key;
@@ -28,9 +37,12 @@ struct plan_target {
     bool vanished;            /* vanished from discovery, grace running: keep, do not move */
     enum target_health health;
     int64_t interval_ms;
-    int64_t last_move_ms;   /* 0 = never; cool-down */
-    uint32_t want_replicas; /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
-    const char *zone;       /* "" = none */
+    int64_t last_move_ms;                   /* 0 = never; cool-down */
+    uint32_t want_replicas;                 /* groups that shall scrape it; 0 = 1; PLAN_EVERY_GROUP = all */
+    const char *zone;                       /* "" = none */
+    bool is_part;                           /* of a split target: not for groups that take whole targets only */
+    bool pinned;                            /* not to be moved now */
+    const struct plan_take_over *take_over; /* NULL: as good as all */
     struct plan_owner *owners;
     uint32_t owner_count;
 };
@@ -45,6 +57,7 @@ struct plan_group {
     uint64_t left_series;  /* series of targets that left it within 3 h: still in the head, not load */
     int64_t last_seen_ms;  /* last good answer */
     int64_t idle_since_ms; /* 0 = not idle */
+    bool whole_only;       /* takes no parts of split targets */
     const char *zone;
 };
 
@@ -60,6 +73,7 @@ struct plan_limits {
     double even_out_threshold; /* max/mean above which loads are evened out; 0 = off */
     double zone_imbalance;     /* by how much of its limit a target's zone may be fuller before another one is taken */
     bool relieve;              /* !--shard.disable-alleviate */
+    uint32_t max_parts;        /* a target too big for a group is split into; 1 = never. Nothing to the plan: split.h */
 };
 
 struct plan_input {

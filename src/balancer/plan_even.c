@@ -96,8 +96,7 @@ static bool drain_last(struct plan_round *r, int64_t last)
     for (size_t i = 0; fits && i < list->len; i++) {
         struct candidate *c = &list->items[i];
         if (r->moves_left > 0 && round_is_movable(r, c->target)) {
-            round_move_begin(r, &r->groups[last], &r->groups[to[i]], c,
-                             "everything on the last shard fits elsewhere");
+            round_move_begin(r, &r->groups[last], &r->groups[to[i]], c, "everything on the last shard fits elsewhere");
         } else {
             unplace(r, to[i], &c->need);
         }
@@ -157,8 +156,7 @@ static bool even_pair(struct plan_round *r, struct round_group *full, struct rou
     size_t count = 0;
     for (size_t i = 0; i < list->len; i++) {
         const struct candidate *c = &list->items[i];
-        if (r->touched[c->target] == 0 && !is_owner(r, &r->in->targets[c->target], empty) &&
-            pair_take(&p, &c->need)) {
+        if (r->touched[c->target] == 0 && !is_owner(r, &r->in->targets[c->target], empty) && pair_take(&p, &c->need)) {
             chosen[count++] = i;
         }
     }
@@ -239,5 +237,7 @@ void round_drain_or_even_out(struct plan_round *r)
         uint32_t used = (uint32_t)last + 1, floor = r->in->limits.min_groups;
         count = used > floor ? used : floor < r->group_count ? floor : r->group_count;
     }
-    even_out(r, count);
+    if (r->held == 0) { /* what is kept free for a gang is not load yet */
+        even_out(r, count);
+    }
 }

@@ -23,7 +23,7 @@ bool round_is_movable(const struct plan_round *r, size_t index)
         assigned += t->owners[i].state == OWNER_ASSIGNED && is_there;
     }
     bool cools = t->last_move_ms != 0 && r->in->now_ms - t->last_move_ms < r->in->limits.move_cool_down_ms;
-    return !cools && !t->gone && !t->vanished && r->touched[index] == 0 && assigned == round_want(t);
+    return !cools && !t->pinned && !t->gone && !t->vanished && r->touched[index] == 0 && assigned == round_want(t);
 }
 
 static bool is_within(const struct need *need, const uint64_t mark[DIM_COUNT])
@@ -89,6 +89,11 @@ void round_list_owners(struct plan_round *r, const struct plan_target *t)
         const struct round_group *g = round_group_find(r, t->owners[i].group);
         if (g != NULL && t->owners[i].state != OWNER_LEAVING) {
             *vec_push(&r->scratch) = round_group_pos(r, g);
+        }
+    }
+    for (uint32_t i = 0; t->is_part && i < r->group_count; i++) {
+        if (r->groups[i].in->whole_only) {
+            *vec_push(&r->scratch) = i;
         }
     }
 }

@@ -26,7 +26,8 @@ struct candidates *round_candidates(struct plan_round *r, const uint8_t *wanted,
 void round_candidates_free(const struct plan_round *r, struct candidates *lists);
 void round_candidates_sort(const struct plan_round *r, struct candidates *list, int dim); /* largest first */
 
-/* Positions of the groups that have the target in any state but leaving; into r->scratch. */
+/* Into r->scratch: positions of the groups it may not go to, for they have it (in any state but leaving), or take no
+ * parts of targets. */
 void round_list_owners(struct plan_round *r, const struct plan_target *t);
 
 /* Records the move; the load was added to `to` before. */

@@ -57,14 +57,14 @@ static void note_unplaced(struct plan_round *r, struct unplaced *u)
     if (!u->held && round_is_too_big(r, &u->need)) {
         round_state(r, u->target, LEDGER_TOO_BIG,
                     arena_printf(r->arena, "%llu series (%llu scraped) do not fit an empty shard of %llu (%llu)",
-                                 (unsigned long long)u->need.v[DIM_SERIES],
-                                 (unsigned long long)u->need.v[DIM_SCRAPED],
+                                 (unsigned long long)u->need.v[DIM_SERIES], (unsigned long long)u->need.v[DIM_SCRAPED],
                                  (unsigned long long)r->sizes[0].v[DIM_SERIES],
                                  (unsigned long long)r->sizes[0].v[DIM_SCRAPED]));
         return;
     }
-    u->tried = true;
-    r->waiting++;
+    const struct plan_take_over *to = r->in->targets[u->target].take_over;
+    u->tried = to == NULL || !to->is_optional;
+    r->waiting += u->tried;
     if (u->held) {
         r->plan->target_reasons[u->target] = "waits for room for its other replicas";
     } else if (u->failover) {
@@ -185,6 +185,30 @@ static void place_by_twin(struct plan_round *r, struct unplaced *u, struct twin 
     }
 }
 
+/* ---- what takes over from a part of itself ---- */
+
+/* Where its series are in the head already it needs only what is more of it, and keeps their history. */
+static void place_following(struct plan_round *r, struct unplaced *u)
+{
+    const struct plan_target *t = &r->in->targets[u->target];
+    const uint64_t has[DIM_COUNT] = {t->take_over->series, t->take_over->scraped};
+    struct round_group *g = round_group_find(r, t->take_over->group);
+    struct need more = u->need;
+    round_list_owners(r, t);
+    if (g == NULL || !g->ready || g->lost || scratch_has(r, round_group_pos(r, g))) {
+        return;
+    }
+    for (int d = 0; d < DIM_COUNT; d++) {
+        more.v[d] -= has[d] < more.v[d] ? has[d] : more.v[d];
+        uint64_t overhead = d == DIM_SERIES ? r->in->limits.per_target_overhead : 0;
+        if (more.v[d] > overhead && round_group_load(g, d) + more.v[d] > g->low[d]) {
+            return;
+        }
+    }
+    u->need = more;
+    assign(r, u, round_group_pos(r, g), "what it takes over from is there");
+}
+
 /* ---- everything else ---- */
 
 static void place_everywhere(struct plan_round *r, struct unplaced *u)
@@ -286,10 +310,17 @@ static void sort_by_size(struct plan_round *r)
 
 void round_place(struct plan_round *r)
 {
+    vec_foreach(u, &r->unplaced) {
+        const struct plan_take_over *to = r->in->targets[u->target].take_over;
+        if (to != NULL && to->follows && !u->moving && u->missing == 1 && may_place(r, u)) {
+            place_following(r, u);
+        }
+    }
     if (r->twins.len > 0) {
         vec_foreach(u, &r->unplaced) {
             const struct plan_target *t = &r->in->targets[u->target];
-            struct twin *twin = u->moving || u->missing == PLAN_EVERY_GROUP ? NULL : twin_find(r, t);
+            bool has_none = u->moving || u->missing == PLAN_EVERY_GROUP || t->take_over != NULL;
+            struct twin *twin = has_none ? NULL : twin_find(r, t);
             if (twin != NULL) {
                 place_by_twin(r, u, twin);
             }

@@ -78,6 +78,7 @@ struct plan_round {
     bool unread;               /* a group may own targets we know nothing of */
     size_t exploring, waiting; /* first scrape outstanding; no room found */
     size_t overflow;           /* must leave an overfull group and find no room */
+    size_t held;               /* of a gang that is not complete: their places are kept for them, but not taken */
     VEC(size_t) odd;           /* targets that are not plainly at home, sorted */
     VEC(struct unplaced) unplaced;
     VEC(struct twin) twins;
@@ -129,6 +130,9 @@ void round_place(struct plan_round *r);
 /* The group a need goes to, as a position; -1 when there is no room. exclude: positions. */
 int64_t round_find_place(struct plan_round *r, const struct need *need, const char *zone, const uint32_t *exclude,
                          size_t exclude_count, uint32_t below);
+
+/* plan_gang.c: takes back what was placed of incomplete gangs */
+void round_hold_gangs(struct plan_round *r);
 
 /* plan_moves.c, plan_even.c */
 void round_relieve(struct plan_round *r);

@@ -45,6 +45,7 @@ size_t rebuild_adopt(struct registry *r, struct reconcile_group *group, struct r
 
 void rebuild_owners(struct registry *r, struct groups *g, bool keep_unread, int64_t now_ms)
 {
+    registry_forget_parts(r);
     vec_foreach(e, &r->entries) {
         vec_clear(&(*e)->owners);
     }
@@ -64,9 +65,8 @@ void rebuild_owners(struct registry *r, struct groups *g, bool keep_unread, int6
     }
 }
 
-void rebuild_states(struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT], const char *why)
+void rebuild_states(struct registry *r, const char *why)
 {
-    memset(ledger, 0, sizeof(ledger[0]) * LEDGER_STATE_COUNT);
     vec_foreach(ep, &r->entries) {
         struct registry_entry *e = *ep;
         bool in_transfer = false, assigned = false;
@@ -83,7 +83,5 @@ void rebuild_states(struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT], con
             free(e->reason);
             e->reason = mem_strdup(why);
         }
-        ledger[e->state]++;
     }
-    registry_add_rejects(r, ledger);
 }

@@ -16,6 +16,6 @@ size_t rebuild_adopt(struct registry *r, struct reconcile_group *group, struct r
 bool rebuild_is_read(const struct reconcile_shard *rep); /* it has told what it holds */
 
 /* Ledger states of the entries by their owners alone, for a balancer that does not act. */
-void rebuild_states(struct registry *r, uint64_t ledger[LEDGER_STATE_COUNT], const char *why);
+void rebuild_states(struct registry *r, const char *why);
 
 #endif

@@ -52,6 +52,7 @@ static void drop_over_limit(struct reconcile *r, int64_t now_ms)
 static struct plan_limits limits_now(const struct reconcile *r, unsigned desired)
 {
     struct plan_limits l = r->conf.limits;
+    l.series = groups_memory_series(&r->groups, &r->conf.memory, l.series);
     if (r->env.provider->is_fixed) {
         l.min_groups = l.max_groups = desired;
         l.max_idle_ms = 0;
@@ -119,9 +120,10 @@ static void vanish_unknown_jobs(struct reconcile *r, int64_t now_ms)
 /* Mirrored replicas are one; independent ones are planned one after the other, the largest number of shards counts. */
 static void plan_and_apply(struct reconcile *r, int64_t now_ms)
 {
-    bool changed = false, is_first = true;
     vanish_unknown_jobs(r, now_ms);
+    bool changed = reconcile_split(r, now_ms), is_first = true;
     size_t replicas = r->groups.replicas.len > 0 ? r->groups.replicas.len : 1, first, count;
+    drop_over_limit(r, now_ms);
     for (size_t i = 0; i < replicas; i++) {
         groups_range(&r->groups, i, &first, &count);
         if (count > 0 || (i + 1 == replicas && is_first)) {
@@ -129,6 +131,7 @@ static void plan_and_apply(struct reconcile *r, int64_t now_ms)
             is_first = false;
         }
     }
+    reconcile_split_states(r);
     reconcile_count_ledger(r);
     reconcile_apply_scale(r);
     if (changed) {
@@ -151,12 +154,15 @@ static void round_run(void *data)
         .shards_own = r->conf.shards_own,
     };
     bool changed = groups_sync(&r->groups, &env, somebody_owns, r);
+    groups_learn_memory(&r->groups, &r->conf.memory, r->conf.limits.series, now_ms);
     if (reconcile_may_act(r, now_ms)) {
-        drop_over_limit(r, now_ms);
         plan_and_apply(r, now_ms);
     } else if (r->conf.shards_own && reconcile_is_discovered(r)) {
         rebuild_owners(&r->registry, &r->groups, true, now_ms);
-        rebuild_states(&r->registry, r->ledger, r->blocked);
+        reconcile_attach_parts(r, now_ms);
+        rebuild_states(&r->registry, r->blocked);
+        reconcile_split_states(r);
+        reconcile_count_ledger(r);
     }
     if (!r->conf.shards_own || (r->acting && !r->conf.dry_run)) {
         groups_push(&r->groups, &r->registry, r->epoch);
@@ -279,7 +285,8 @@ void reconcile_take_job(struct reconcile *r, struct built_job *b)
     int64_t now_ms = timebase_realtime_ms();
     registry_take_job(&r->registry, b, now_ms, &added);
     vec_foreach(e, &r->registry.entries) {
-        if ((*e)->target->job == job && (*e)->owners.len == 0 && !(*e)->size_known && (*e)->vanished_ms == 0) {
+        if ((*e)->target->job == job && (*e)->owners.len == 0 && !(*e)->size_known && (*e)->vanished_ms == 0 &&
+            !target_is_part((*e)->target)) {
             explore_add(r->explore, (*e)->target, now_ms);
         }
         push_replaced(r, *e);

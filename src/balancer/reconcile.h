@@ -5,6 +5,7 @@
 
 #include "balancer/explore.h"
 #include "balancer/lock.h"
+#include "balancer/memory_limit.h"
 #include "balancer/policy.h"
 #include "balancer/registry.h"
 #include "base/loop.h"
@@ -16,6 +17,7 @@ struct reconcile;
 struct reconcile_conf {
     struct plan_limits limits;
     struct explore_conf explore;
+    struct memory_conf memory;
     int64_t interval_ms;         /* of rounds */
     int64_t vanish_grace_ms;     /* vanished targets stay that long */
     bool dry_run;                /* plan and log, apply nothing */
@@ -65,7 +67,9 @@ struct reconcile_group {
     VEC(struct reconcile_shard) replicas;
     VEC(struct left_series) left;
     uint64_t capacity_series;
-    const char *zone; /* NULL = none */
+    struct memory_learner memory;
+    bool limited_by_memory; /* capacity_series comes from it */
+    const char *zone;       /* NULL = none */
     int64_t idle_since_ms;
     int64_t listed_ms; /* first seen in the provider's list by this process */
     int64_t last_seen_ms;

@@ -49,7 +49,12 @@ static void log_action(const struct reconcile *r, enum log_level level, const st
     if (!log_enabled(level)) {
         return;
     }
-    log_line(level, &RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "replica",
+    char part[16] = "";
+    if (target_is_part(t)) {
+        snprintf(part, sizeof(part), "%u of %u", t->part, t->parts);
+    }
+    log_line(level, &RECONCILE_LOG, plan_action_name(a->type), "scrape_job", t->job, "url", t->url, "part",
+             part[0] != '\0' ? part : NULL, "replica",
              replica < r->groups.replicas.len ? r->groups.replicas.items[replica] : NULL, "from",
              a->from >= 0 ? log_num(a->from % (int32_t)GROUPS_STRIDE) : NULL, "to",
              a->to >= 0 ? log_num(a->to % (int32_t)GROUPS_STRIDE) : NULL, "reason", a->reason, NULL);
@@ -124,6 +129,7 @@ static void apply_action(struct reconcile *r, const struct plan_action *a, enum 
         move_end(r, a, MOVE_UNDONE, now_ms);
         break;
     case PLAN_FORGET:
+        reconcile_drop_parts(r, e, now_ms);
         reconcile_leave_all(r, e, now_ms);
         explore_remove(r->explore, a->job, a->hash);
         registry_remove(&r->registry, e);
@@ -184,7 +190,7 @@ void reconcile_count_ledger(struct reconcile *r)
         if ((*e)->over_limit) {
             (*e)->state = LEDGER_OVER_LIMIT;
         }
-        r->ledger[(*e)->state]++;
+        r->ledger[(*e)->state] += !target_is_part((*e)->target); /* parts are counted by their whole */
     }
     registry_add_rejects(&r->registry, r->ledger);
 }

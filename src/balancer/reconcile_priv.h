@@ -23,7 +23,7 @@ struct reconcile {
     unsigned wanted;
     char *wanted_reason;
     uint64_t rounds;
-    int64_t last_round_ms; /* what the last one took */
+    int64_t last_round_ms;      /* what the last one took */
     bool started, kicked;       /* kicked: a round is due within KICK_MS */
     bool acting, fenced;        /* fenced: somebody with a larger epoch acts, for good unless the lock is gained anew */
     uint64_t epoch, epoch_seen; /* ours; the largest any shard has told */
@@ -41,6 +41,12 @@ void reconcile_apply_scale(struct reconcile *r); /* tells the provider what was 
 void reconcile_count_ledger(struct reconcile *r);
 void reconcile_leave_all(struct reconcile *r, struct registry_entry *e, int64_t now_ms);
 void reconcile_moves_done(struct reconcile *r);
+
+/* reconcile_split.c */
+bool reconcile_split(struct reconcile *r, int64_t now_ms); /* before a plan; true when entries came or went */
+void reconcile_split_states(struct reconcile *r);          /* after it, before the ledger is counted */
+void reconcile_attach_parts(struct reconcile *r, int64_t now_ms);
+void reconcile_drop_parts(struct reconcile *r, struct registry_entry *e, int64_t now_ms); /* its whole is forgotten */
 
 /* reconcile_acting.c */
 bool reconcile_is_discovered(const struct reconcile *r);

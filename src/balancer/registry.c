@@ -24,6 +24,10 @@ void registry_init(struct registry *r)
 
 static void entry_free(struct registry_entry *e)
 {
+    if (e->giant != NULL) {
+        vec_done(&e->giant->parts);
+        free(e->giant);
+    }
     target_unref(e->target);
     labels_unref(e->discovered);
     free(e->error);
@@ -54,6 +58,7 @@ void registry_done(struct registry *r)
         free(*j);
     }
     vec_done(&r->entries);
+    vec_done(&r->giants);
     vec_done(&r->jobs);
     hashmap_done(&r->by_key);
 }
@@ -76,12 +81,14 @@ struct registry_entry *registry_restore(struct registry *r, const struct target 
     hashmap_add(&r->by_key, target_key_hash(t->job, t->hash), e);
     e->index = r->entries.len;
     *vec_push(&r->entries) = e;
+    registry_note_part(r, e);
     return e;
 }
 
 void registry_remove(struct registry *r, struct registry_entry *e)
 {
     struct key k = {e->target->job, e->target->hash};
+    registry_unlink(r, e);
     hashmap_remove(&r->by_key, target_key_hash(k.job, k.hash), &k);
     struct registry_entry *last = r->entries.items[r->entries.len - 1];
     r->entries.items[e->index] = last;
@@ -118,6 +125,10 @@ static void take_reject(struct registry_job *j, struct built_target *b, uint64_t
 static void take_item(struct registry *r, struct built_target *b, size_t *added)
 {
     struct registry_entry *e = registry_find(r, b->target->job, b->target->hash);
+    if (e != NULL && target_is_part(e->target)) { /* a shard lied: discovery knows no parts */
+        registry_remove(r, e);
+        e = NULL;
+    }
     if (e == NULL) {
         e = registry_restore(r, b->target);
         ++*added;
@@ -163,6 +174,9 @@ static void inherit_sizes(struct registry *r, const char *job)
             e->series = old->series;
             e->scraped = old->scraped;
             e->size_known = true;
+            if (old->giant != NULL && e->owners.len == 0) { /* as many parts: each keeps its shard */
+                registry_giant(r, e)->split.running = old->giant->split.running;
+            }
         }
     }
     hashmap_done(&vanished);
@@ -182,7 +196,8 @@ void registry_take_job(struct registry *r, struct built_job *b, int64_t now_ms, 
         }
     }
     vec_foreach(e, &r->entries) {
-        if ((*e)->target->job == b->job && (*e)->mark != r->mark) {
+        bool is_missing = (*e)->target->job == b->job && (*e)->mark != r->mark;
+        if (is_missing && !target_is_part((*e)->target)) {
             (*e)->discovered_now = false;
             if ((*e)->vanished_ms == 0) {
                 (*e)->vanished_ms = now_ms;
@@ -238,6 +253,12 @@ struct registry_entry *registry_record(struct registry *r, const struct scrape_r
     if (rec->health == TARGET_HEALTH_UP) {
         take_size(e, rec);
     }
+    if (rec->health == TARGET_HEALTH_UP && e->whole != NULL && rec->whole_scraped != 0) {
+        struct scrape_record whole = *rec;
+        whole.series = rec->whole_series;
+        whole.scraped = rec->whole_scraped;
+        take_size(e->whole, &whole);
+    }
     return e;
 }
 
@@ -260,6 +281,12 @@ void registry_status(struct registry_entry *e, const struct target_status *st)
         e->history_len = 1;
         e->scraped = st->scraped;
         e->size_known = true;
+    }
+    if (e->whole != NULL && st->whole_scraped != 0) {
+        e->whole->series = e->whole->history[0] = st->whole_series;
+        e->whole->history_len = 1;
+        e->whole->scraped = st->whole_scraped;
+        e->whole->size_known = true;
     }
 }
 

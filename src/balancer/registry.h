@@ -4,6 +4,7 @@
 #define KVASS_BALANCER_REGISTRY_H
 
 #include "balancer/plan.h"
+#include "balancer/split.h"
 #include "base/hashmap.h"
 #include "base/vec.h"
 #include "discovery/target_build.h"
@@ -25,6 +26,15 @@ struct entry_decision {
     char *reason;
 };
 
+/* What is kept of a discovered target that is too large for one group, or split. */
+struct giant {
+    struct split split;
+    bool is_found;                      /* made for parts that were found on shards: the state is to follow from them */
+    VEC(struct registry_entry *) parts; /* of the running and the coming generation */
+};
+
+/* A part of a split target is an entry of its own, not a discovered one: it lives with its whole, or, restored from a
+ * shard or a file, until its whole is found (an orphan). */
 struct registry_entry {
     struct target *target;
     struct labels *discovered; /* may be NULL before the first discovery after a restart */
@@ -43,8 +53,10 @@ struct registry_entry {
     enum ledger_state state; /* after the last plan */
     char *reason;            /* why, in words; may be NULL */
     struct entry_decision decision;
-    uint32_t mark;           /* scratch of registry_take_job */
-    size_t index;            /* in registry.entries */
+    struct giant *giant;          /* NULL: as good as all */
+    struct registry_entry *whole; /* of a part; NULL: none, or an orphan */
+    uint32_t mark;                /* scratch of registry_take_job */
+    size_t index;                 /* in registry.entries */
 };
 
 /* A discovered target that is none: dropped, invalid, duplicate. */
@@ -64,6 +76,8 @@ struct registry {
     struct hashmap by_key;
     VEC(struct registry_entry *) entries;
     VEC(struct registry_job *) jobs;
+    VEC(struct registry_entry *) giants; /* those with a giant */
+    size_t part_count, orphan_count;     /* orphans are counted in both */
     uint32_t mark;
 };
 
@@ -96,6 +110,31 @@ size_t registry_find_hash(const struct registry *r, uint64_t hash, const struct 
 
 /* Folds a finished scrape or probe into the entry it belongs to; NULL when there is none. */
 struct registry_entry *registry_record(struct registry *r, const struct scrape_record *rec);
+
+/* registry_parts.c: split targets. */
+
+struct giant *registry_giant(struct registry *r, struct registry_entry *e); /* made when there is none */
+void registry_giant_end(struct registry *r, struct registry_entry *e); /* it has no parts any more; no effect without */
+
+/* Part `part` of a generation of e, which has a giant; made when it is not there, with its share of the size. NULL when
+ * another target has its hash. */
+struct registry_entry *registry_part(struct registry *r, struct registry_entry *e, uint32_t part, uint32_t parts);
+
+/* The part has as much of the size of e as every other. */
+void registry_share_size(const struct registry_entry *e, struct registry_entry *part);
+
+/* A known part becomes one of e. */
+void registry_attach(struct registry *r, struct registry_entry *e, struct registry_entry *part);
+
+/* Removes all parts and all giants: what the shards hold tells anew. */
+void registry_forget_parts(struct registry *r);
+
+/* Called by the registry when an entry of either kind comes or goes. */
+void registry_note_part(struct registry *r, struct registry_entry *e);
+void registry_unlink(struct registry *r, struct registry_entry *e);
+
+/* The entry may be given to groups: the target is not over its job's limit, nor scraped by its parts instead. */
+bool entry_is_planned(const struct registry_entry *e);
 
 struct owner *entry_owner(struct registry_entry *e, uint32_t group); /* NULL when it has none there */
 void entry_set_owner(struct registry_entry *e, uint32_t group, enum owner_state state, int64_t now_ms);

@@ -3,7 +3,8 @@
  * Up: what found no room (and what must leave an overfull group and found none) is packed into what exists and comes,
  * then into new groups, all filled to the low mark; the new groups used are what is missing. Existing groups count
  * here by what their targets need, not by their heads: a head that has not been cut yet passes by itself, a shard
- * started for it would stay. A round asks for at most twice as many, or ten more, whichever is larger. Down: by one,
+ * started for it would stay. Except for a gang: what it is to relieve has outgrown its shards, and a head is cut after
+ * hours. A round asks for at most twice as many, or ten more, whichever is larger. Down: by one,
  * only the last ordinal, only when it is empty and idle for long enough and nothing at all is unknown. The floor
  * raises the number, it never lowers it; the ceiling stops growth, it never shrinks. */
 #include "balancer/plan_moves.h"
@@ -30,13 +31,25 @@ static struct fit_leaf bin_leaf(const struct bin *b)
     return leaf;
 }
 
-static struct bin bin_of_group(const struct round_group *g)
+static bool is_gang_waiting(const struct plan_round *r)
 {
-    struct bin b = {.is_open = g->answers && !g->lost, .is_empty = g->own == 0};
+    vec_foreach(u, &r->unplaced) {
+        if (u->tried && r->in->targets[u->target].take_over != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One without targets that does not answer yet (a pod that is being scheduled, pulls its image, waits for its volume)
+ * is on its way until the grace is over: it never is a reason for yet another one. */
+static struct bin bin_of_group(const struct round_group *g, bool with_head)
+{
+    struct bin b = {.is_open = (g->answers || g->own == 0) && !g->lost, .is_empty = g->own == 0};
     for (int d = 0; d < DIM_COUNT; d++) {
         b.limit[d] = g->limit[d];
         b.low[d] = g->low[d];
-        b.load[d] = g->sum[d];
+        b.load[d] = with_head ? round_group_load(g, d) : g->sum[d];
     }
     return b;
 }
@@ -67,6 +80,7 @@ static struct bins bins_make(struct plan_round *r, uint32_t bound)
 {
     struct bins bins = {.listed = r->group_count};
     uint32_t below = 0;
+    bool with_heads = is_gang_waiting(r);
     for (uint32_t i = 0; i < r->group_count; i++) {
         below += r->groups[i].id < r->in->desired_groups;
     }
@@ -75,7 +89,7 @@ static struct bins bins_make(struct plan_round *r, uint32_t bound)
     bins.items = arena_alloc(r->arena, ((size_t)bins.count + 1) * sizeof(*bins.items));
     fit_tree_init(&bins.tree, r->arena, bins.count, NULL);
     for (uint32_t i = 0; i < bins.count; i++) {
-        bins.items[i] = i < bins.listed ? bin_of_group(&r->groups[i]) : bin_of_new(r);
+        bins.items[i] = i < bins.listed ? bin_of_group(&r->groups[i], with_heads) : bin_of_new(r);
         fit_tree_load(&bins.tree, i, bin_leaf(&bins.items[i]));
     }
     fit_tree_seal(&bins.tree);

@@ -43,6 +43,7 @@ static int cmd_limit(struct scenario *s, const struct words *w, struct errctx *e
         {"failover", FIELD_U32, &l->failover_per_round},
         {"even", FIELD_DOUBLE, &l->even_out_threshold},
         {"relieve", FIELD_BOOL, &l->relieve},
+        {"split", FIELD_U32, &l->max_parts},
     };
     return fields_read(w, 1, fields, COUNT_OF(fields), err);
 }
@@ -186,13 +187,12 @@ int selection_read(struct view word, struct selection *ret, struct errctx *err)
 
 bool selection_has(const struct selection *sel, const struct world_target *t)
 {
-    return t->job == sel->job && t->index >= sel->from && t->index <= sel->to && !t->forgotten;
+    return t->job == sel->job && t->index >= sel->from && t->index <= sel->to && !t->forgotten && t->parts == 0;
 }
 
 enum change { CHANGE_SET, CHANGE_VANISH, CHANGE_RETURN, CHANGE_RELABEL };
 
-static void change_one(struct world *world, struct world_target *t, enum change change,
-                       const struct target_options *o)
+static void change_one(struct world *world, struct world_target *t, enum change change, const struct target_options *o)
 {
     switch (change) {
     case CHANGE_SET:
@@ -212,6 +212,14 @@ static void change_one(struct world *world, struct world_target *t, enum change 
             next->want_replicas = t->want_replicas;
             next->zone = t->zone;
             next->down = t->down;
+            if (t->is_giant && t->split.running > 1) { /* as many parts: each keeps its shard */
+                next->is_giant = true;
+                split_init(&next->split);
+                next->split.running = t->split.running;
+                next->known_series = t->known_series;
+                next->known_scraped = t->known_scraped;
+                next->size_known = t->size_known;
+            }
             t->vanished_ms = world->now_ms;
         }
         break;
@@ -398,8 +406,7 @@ static int cmd_settle(struct scenario *s, const struct words *w, struct errctx *
         uint32_t desired = s->world->desired;
         rc = step(s, err);
         bool quiet = rc == 0 && s->world->plan->action_count == 0 && s->world->desired == desired;
-        uint64_t open =
-            rc == 0 ? s->world->plan->ledger[LEDGER_EXPLORING] + s->world->plan->ledger[LEDGER_IN_TRANSFER] : 0;
+        uint64_t open = rc == 0 ? s->world->ledger[LEDGER_EXPLORING] + s->world->ledger[LEDGER_IN_TRANSFER] : 0;
         calm = quiet && open == 0 ? calm + 1 : 0;
     }
     return rc == 0 && calm < 6 ? errctx_set(err, ERR_TIMEOUT, "not settled within %u rounds", most) : rc;

@@ -55,7 +55,7 @@ static bool plain_figure(const struct world *w, struct view name, double *ret)
         {"shards", w->desired},
         {"shards_max", f->shards_max},
         {"ready", count_ready(w)},
-        {"discovered", (double)w->targets.len},
+        {"discovered", (double)world_count_discovered(w)},
         {"actions", count_actions(w, NULL)},
         {"unowned", w->unowned},
         {"doubles", w->doubled},
@@ -84,16 +84,33 @@ static bool ledger_figure(const struct world *w, struct view name, double *ret)
 {
     int state = ledger_state_parse(name);
     if (state >= 0) {
-        *ret = w->plan != NULL ? (double)w->plan->ledger[state] : 0;
+        *ret = (double)w->ledger[state];
     }
     return state >= 0;
 }
 
-/* Figures with an argument: targets SHARD, load SHARD, series SHARD, owners TARGET, on TARGET. */
+/* owners: of a split target, those of all its parts. on: the lowest. parts, coming: generations. */
+static double target_figure(const struct world *w, const struct world_target *t, struct view name)
+{
+    double owners = 0, lowest = -1;
+    if (view_is(name, "parts") || view_is(name, "coming")) {
+        return !t->is_giant ? view_is(name, "parts") : view_is(name, "parts") ? t->split.running : t->split.coming;
+    }
+    vec_foreach(x, &w->targets) {
+        for (size_t i = 0; (*x == t || (*x)->whole == t) && i < (*x)->owners.len; i++) {
+            const struct world_owner *o = &(*x)->owners.items[i];
+            owners += !o->dropped;
+            lowest = !o->dropped && (lowest < 0 || o->shard < lowest) ? o->shard : lowest;
+        }
+    }
+    return view_is(name, "owners") ? owners : lowest;
+}
+
+/* Figures with an argument: targets SHARD, series SHARD; owners, on, parts, coming TARGET. */
 static int figure_of(const struct world *w, struct view name, struct view arg, double *ret, struct errctx *err)
 {
     double n;
-    if (view_is(name, "owners") || view_is(name, "on")) {
+    if (view_is(name, "owners") || view_is(name, "on") || view_is(name, "parts") || view_is(name, "coming")) {
         struct selection sel;
         int rc = selection_read(arg, &sel, err);
         if (rc != 0) {
@@ -103,12 +120,7 @@ static int figure_of(const struct world *w, struct view name, struct view arg, d
         if (t == NULL) {
             return errctx_set(err, ERR_NOT_FOUND, "no target '%.*s'", VIEW_FMT(arg));
         }
-        double owners = 0, lowest = -1;
-        vec_foreach(o, &t->owners) {
-            owners += !o->dropped;
-            lowest = !o->dropped && (lowest < 0 || o->shard < lowest) ? o->shard : lowest;
-        }
-        *ret = view_is(name, "owners") ? owners : lowest;
+        *ret = target_figure(w, t, name);
         return 0;
     }
     int rc = word_number(arg, &n, err);

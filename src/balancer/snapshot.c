@@ -20,10 +20,8 @@ static const struct reconcile_group *find_group(const struct snapshot_source *sr
     return lo < src->group_count && src->groups[lo].id == id ? &src->groups[lo] : NULL;
 }
 
-/* Health and proof of a target on a group: the least of its replicas that know the target. */
-static void owner_status(const struct snapshot_source *src, const struct registry_entry *e, struct plan_owner *o)
+void snapshot_owner(const struct reconcile_group *g, const struct registry_entry *e, struct plan_owner *o)
 {
-    const struct reconcile_group *g = find_group(src, o->group);
     bool first = true;
     for (size_t i = 0; g != NULL && i < g->replicas.len; i++) {
         const struct shard *s = g->replicas.items[i].shard;
@@ -64,9 +62,67 @@ static void take_owners(struct arena *arena, const struct snapshot_source *src, 
         if (o->group / GROUPS_STRIDE == src->group_base / GROUPS_STRIDE) {
             struct plan_owner *to = &t->owners[t->owner_count++];
             *to = (struct plan_owner){.group = o->group, .state = o->state, .since_ms = o->since_ms};
-            owner_status(src, e, to);
+            snapshot_owner(find_group(src, o->group), e, to);
             to->group -= src->group_base;
         }
+    }
+}
+
+/* The entry of the running generation whose series e shares: parts are drawn so that part i of fewer holds part i of
+ * more, and the whole holds all. NULL when it is not on one group alone. */
+static const struct registry_entry *predecessor_of(const struct registry_entry *e, const struct registry_entry *whole)
+{
+    const struct registry_entry *found = NULL;
+    uint32_t running = whole->giant->split.running;
+    if (running == 1) {
+        found = e->target->part == 0 ? whole : NULL;
+    }
+    vec_foreach(p, &whole->giant->parts) {
+        if ((*p)->target->parts == running && (*p)->target->part == e->target->part) {
+            found = *p;
+        }
+    }
+    bool is_settled = found != NULL && found->owners.len == 1 && found->owners.items[0].state == OWNER_ASSIGNED;
+    return is_settled ? found : NULL;
+}
+
+/* Beside what it takes over from, an entry needs what it has more. */
+static void follow(const struct snapshot_source *src, struct registry_entry *e, const struct registry_entry *before,
+                   struct plan_target *t, struct plan_take_over *to)
+{
+    uint32_t group = before->owners.items[0].group;
+    if (group / GROUPS_STRIDE != src->group_base / GROUPS_STRIDE || t->want_replicas > 1) {
+        return;
+    }
+    to->follows = true;
+    to->group = group - src->group_base;
+    to->series = before->series;
+    to->scraped = before->scraped;
+    if (entry_owner(e, group) != NULL && e->owners.len == 1) {
+        t->series -= before->series < t->series ? before->series : t->series;
+        t->scraped -= before->scraped < t->scraped ? before->scraped : t->scraped;
+    }
+}
+
+/* What is to take over from something that runs begins together; fewer parts, or the whole again, only where there is
+ * room. Nothing of either is moved meanwhile. */
+static void take_split(struct arena *arena, const struct snapshot_source *src, struct registry_entry *e,
+                       struct plan_target *t)
+{
+    const struct registry_entry *whole = e->whole != NULL ? e->whole : e;
+    uint32_t generation = target_is_part(e->target) ? e->target->parts : 1;
+    t->is_part = generation > 1;
+    t->pinned = whole->giant != NULL && whole->giant->split.coming != 0;
+    if (!t->pinned || generation != whole->giant->split.coming) {
+        return;
+    }
+    const struct registry_entry *before = predecessor_of(e, whole);
+    struct plan_take_over *to = arena_alloc(arena, sizeof(*to));
+    to->gang = whole->target->hash;
+    to->is_optional = generation < whole->giant->split.running && src->limits.max_parts > 1;
+    t->take_over = to;
+    if (before != NULL) {
+        follow(src, e, before, t, to);
     }
 }
 
@@ -90,6 +146,7 @@ static void take_target(struct arena *arena, const struct snapshot_source *src, 
         .want_replicas = policy_want(src->policy, e->target->job),
         .zone = zone_of(src, e),
     };
+    take_split(arena, src, e, t);
     take_owners(arena, src, e, t);
     if (!t->explored) {
         enum explore_verdict v = explore_verdict(src->explore, t->job, t->hash, &series, &scraped, NULL);
@@ -115,6 +172,29 @@ static enum shard_health replica_health(const struct reconcile_shard *r)
     return r->provider_health == SHARD_HEALTH_READY ? info->health : r->provider_health;
 }
 
+enum shard_health snapshot_group_health(const struct reconcile_group *g)
+{
+    enum shard_health all = SHARD_HEALTH_UNKNOWN;
+    vec_foreach(r, &g->replicas) {
+        enum shard_health health = replica_health(r);
+        if (health == SHARD_HEALTH_READY || all != SHARD_HEALTH_READY) {
+            all = health;
+        }
+    }
+    return all;
+}
+
+uint32_t snapshot_group_parts(const struct reconcile_group *g)
+{
+    uint32_t parts = PARTS_MAX;
+    vec_foreach(r, &g->replicas) {
+        const struct shard_info *info = r->shard->ops->info(r->shard);
+        uint32_t most = info->parts_max > 1 ? info->parts_max : 1;
+        parts = info->last_seen_ms != 0 && most < parts ? most : parts;
+    }
+    return parts;
+}
+
 /* A shard that keeps running but is not ready yet replays its WAL: alive. One that crashes again and again never runs
  * for long. */
 static bool is_replaying(struct reconcile_shard *r, int64_t now_ms)
@@ -133,18 +213,15 @@ static void take_group(const struct snapshot_source *src, struct reconcile_group
 {
     *p = (struct plan_group){
         .id = g->id - src->group_base,
-        .health = SHARD_HEALTH_UNKNOWN,
+        .health = snapshot_group_health(g),
         .capacity_series = g->capacity_series,
         .left_series = left_series(g, src->now_ms),
         .idle_since_ms = g->idle_since_ms,
+        .whole_only = snapshot_group_parts(g) < 2,
         .zone = g->zone != NULL ? g->zone : "",
     };
     vec_foreach(r, &g->replicas) {
         const struct shard_info *info = r->shard->ops->info(r->shard);
-        enum shard_health health = replica_health(r);
-        if (health == SHARD_HEALTH_READY || p->health != SHARD_HEALTH_READY) {
-            p->health = health;
-        }
         p->head_series = info->head_series > p->head_series ? info->head_series : p->head_series;
         g->last_seen_ms = info->last_seen_ms > g->last_seen_ms ? info->last_seen_ms : g->last_seen_ms;
         if (is_replaying(r, src->now_ms)) {
@@ -176,7 +253,7 @@ void snapshot_build(struct arena *arena, const struct snapshot_source *src, stru
         take_group(src, &src->groups[i], &ret->groups[i]);
     }
     vec_foreach(e, &src->registry->entries) {
-        if (!(*e)->over_limit) {
+        if (entry_is_planned(*e)) {
             (*ret_entries)[kept] = *e;
             take_target(arena, src, *e, &ret->targets[kept++]);
         }

@@ -17,9 +17,19 @@ struct snapshot_source {
     bool complete;
 };
 
-/* ret->targets[i] is ret_entries[i] (in the arena); entries over their job's target_limit are left out. Groups come in
- * the order given. */
+/* ret->targets[i] is ret_entries[i] (in the arena); entries over their job's target_limit, and those that their parts
+ * stand for, are left out. Groups come in the order given. */
 void snapshot_build(struct arena *arena, const struct snapshot_source *src, struct plan_input *ret,
                     struct registry_entry ***ret_entries);
+
+/* Health and proof of a target on a group (may be NULL): the least of its replicas that know the target. */
+void snapshot_owner(const struct reconcile_group *g, const struct registry_entry *e, struct plan_owner *ret);
+
+/* The health of a group: ready when one of its replicas is. */
+enum shard_health snapshot_group_health(const struct reconcile_group *g);
+
+/* The most parts of one target that all replicas of a group can take; 1: whole targets only. One that has never
+ * answered is not reckoned with. */
+uint32_t snapshot_group_parts(const struct reconcile_group *g);
 
 #endif

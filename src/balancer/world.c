@@ -82,7 +82,8 @@ struct world_target *world_find_target(const struct world *w, const char *job, u
 {
     struct world_target *found = NULL;
     vec_foreach(t, &w->targets) {
-        if ((*t)->index == index && strcmp((*t)->job, job) == 0 && (found == NULL || (*t)->vanished_ms == 0)) {
+        if ((*t)->parts == 0 && (*t)->index == index && strcmp((*t)->job, job) == 0 &&
+            (found == NULL || (*t)->vanished_ms == 0)) {
             found = *t;
         }
     }
@@ -119,7 +120,7 @@ static bool is_running(const struct world *w, const struct world_shard *s)
            s->ready_at_ms <= w->now_ms;
 }
 
-static bool is_answering(const struct world *w, const struct world_shard *s)
+bool world_is_answering(const struct world *w, const struct world_shard *s)
 {
     return s != NULL && s->mode == WORLD_SHARD_ALIVE && s->ready_at_ms <= w->now_ms;
 }
@@ -148,9 +149,10 @@ void world_restart_coordinator(struct world *w, int64_t read_after_ms)
     }
     vec_foreach(t, &w->targets) {
         vec_foreach(o, &(*t)->owners) {
-            o->dropped = o->dropped || !is_answering(w, world_find_shard(w, o->shard));
+            o->dropped = o->dropped || !world_is_answering(w, world_find_shard(w, o->shard));
         }
     }
+    world_split_restart(w);
 }
 
 /* ---- time passes ---- */
@@ -171,7 +173,7 @@ static void drop_owner(struct world *w, struct world_target *t, uint32_t shard)
             continue;
         }
         struct world_shard *s = world_find_shard(w, shard);
-        if (s != NULL && !is_answering(w, s)) {
+        if (s != NULL && !world_is_answering(w, s)) {
             o->dropped = true;
         } else {
             leave_head(w, o);
@@ -187,7 +189,7 @@ static void tell_dropped(struct world *w, struct world_target *t)
     for (size_t i = t->owners.len; i-- > 0;) {
         struct world_owner *o = &t->owners.items[i];
         struct world_shard *s = world_find_shard(w, o->shard);
-        if (s == NULL || (o->dropped && is_answering(w, s) && s->read)) {
+        if (s == NULL || (o->dropped && world_is_answering(w, s) && s->read)) {
             leave_head(w, o);
             vec_remove(&t->owners, i);
         }
@@ -216,6 +218,11 @@ static void scrape(struct world *w, struct world_target *t, struct world_owner *
         t->known_series = t->series;
         t->known_scraped = t->scraped;
         t->size_known = true;
+        if (t->whole != NULL) { /* the proxy counts the whole body, too */
+            t->whole->known_series = t->whole->series;
+            t->whole->known_scraped = t->whole->scraped;
+            t->whole->size_known = true;
+        }
     }
 }
 
@@ -230,12 +237,38 @@ static void explore(const struct world *w, struct world_target *t)
     }
 }
 
+/* What of the whole a part forwards. */
+static uint64_t share_of(uint64_t size, const struct world_target *t)
+{
+    return size / t->parts + (t->part < size % t->parts);
+}
+
+/* Among those that count: discovered, measured, and not scraped by parts instead; of parts, the running ones. */
+static void count_holders(struct world *w, const struct world_target *t, uint32_t holders)
+{
+    if (t->forgotten || t->vanished_ms != 0 || !world_is_planned(t)) {
+        return;
+    }
+    bool is_coming = t->whole != NULL && t->parts != t->whole->split.running;
+    if (is_coming || (t->is_giant && t->split.running != 1)) {
+        w->doubled += holders > 0;
+    } else if ((t->explored || t->size_known) && t->state != LEDGER_TOO_BIG) {
+        w->unowned += holders == 0;
+        w->doubled += t->want_replicas != PLAN_EVERY_GROUP && holders > t->want_replicas;
+    }
+}
+
 static void pass_target(struct world *w, struct world_target *t)
 {
     double hours = (double)w->conf.round_ms / 3600000.0;
     if (t->growth_per_hour > 0 || t->growth_per_hour < 0) {
         t->series = (uint64_t)((double)t->series * (1 + t->growth_per_hour * hours) + 0.5);
         t->scraped = t->series;
+    }
+    if (t->whole != NULL) {
+        t->series = share_of(t->whole->series, t);
+        t->scraped = share_of(t->whole->scraped, t);
+        t->down = t->whole->down;
     }
     tell_dropped(w, t);
     if (t->owners.len == 0 && !t->explored && t->vanished_ms == 0) {
@@ -246,19 +279,14 @@ static void pass_target(struct world *w, struct world_target *t)
         scrape(w, t, o);
         struct world_shard *s = world_find_shard(w, o->shard);
         if (is_running(w, s)) {
-            s->active += t->down ? 0 : t->series;
-            s->in_head += o->in_head;
+            uint64_t shared = world_split_shared(w, t, o->shard);
+            s->active += t->down || t->series < shared ? 0 : t->series - shared;
+            s->in_head += o->in_head > shared ? o->in_head - shared : 0;
             s->scraped += t->down ? 0 : t->scraped;
             holders++;
         }
     }
-    if (t->forgotten || t->vanished_ms != 0) {
-        return;
-    }
-    if ((t->explored || t->size_known) && t->state != LEDGER_TOO_BIG) {
-        w->unowned += holders == 0;
-        w->doubled += t->want_replicas != PLAN_EVERY_GROUP && holders > t->want_replicas;
-    }
+    count_holders(w, t, holders);
 }
 
 static uint64_t sum_left(struct world *w, struct world_shard *s)
@@ -287,7 +315,7 @@ static void pass_time(struct world *w)
         struct world_shard *s = *p;
         uint64_t limit = s->capacity_series != 0 ? s->capacity_series : w->conf.limits.series;
         w->overloaded += limit != 0 && s->active > limit;
-        if (is_answering(w, s) && w->now_ms >= w->read_from_ms) {
+        if (world_is_answering(w, s) && w->now_ms >= w->read_from_ms) {
             s->last_seen_ms = w->now_ms;
             s->read = true;
         }
@@ -302,7 +330,7 @@ static void pass_time(struct world *w)
 
 static enum shard_health health_of(const struct world *w, const struct world_shard *s)
 {
-    if (is_answering(w, s)) {
+    if (world_is_answering(w, s)) {
         return s->read ? SHARD_HEALTH_READY : SHARD_HEALTH_UNKNOWN;
     }
     if (s->mode == WORLD_SHARD_ALIVE) {
@@ -344,6 +372,7 @@ static void freeze_target(const struct world *w, struct arena *arena, struct wor
         .want_replicas = t->want_replicas,
         .zone = t->zone,
     };
+    world_split_freeze(w, arena, t, ret);
     ret->owners = arena_alloc(arena, (t->owners.len + 1) * sizeof(*ret->owners));
     vec_foreach(o, &t->owners) {
         if (!o->dropped) {
@@ -359,11 +388,11 @@ static void freeze_target(const struct world *w, struct arena *arena, struct wor
     }
 }
 
-static bool is_complete(const struct world *w)
+bool world_is_complete(const struct world *w)
 {
     bool complete = w->discovered;
     vec_foreach(s, &w->shards) {
-        complete = complete && ((*s)->read || !is_answering(w, *s));
+        complete = complete && ((*s)->read || !world_is_answering(w, *s));
     }
     return complete;
 }
@@ -374,7 +403,7 @@ void world_snapshot(struct world *w, struct arena *arena, struct plan_input *ret
         .now_ms = w->now_ms,
         .limits = w->conf.limits,
         .desired_groups = w->desired,
-        .complete = is_complete(w),
+        .complete = world_is_complete(w),
     };
     ret->groups = arena_alloc(arena, (w->shards.len + 1) * sizeof(*ret->groups));
     vec_foreach(s, &w->shards) {
@@ -383,7 +412,7 @@ void world_snapshot(struct world *w, struct arena *arena, struct plan_input *ret
     ret->targets = arena_alloc(arena, (w->targets.len + 1) * sizeof(*ret->targets));
     vec_clear(&w->plan_targets);
     for (size_t i = 0; i < w->targets.len; i++) {
-        if (w->targets.items[i]->forgotten) {
+        if (w->targets.items[i]->forgotten || !world_is_planned(w->targets.items[i])) {
             continue;
         }
         freeze_target(w, arena, w->targets.items[i], &ret->targets[ret->target_count++]);
@@ -414,12 +443,18 @@ static void set_owner(struct world *w, struct world_target *t, int32_t shard, en
     o->state = state;
 }
 
-static void forget_target(struct world *w, struct world_target *t)
+void world_forget_target(struct world *w, struct world_target *t)
 {
     for (size_t i = t->owners.len; i-- > 0;) {
         drop_owner(w, t, t->owners.items[i].shard);
     }
     t->forgotten = true;
+    for (size_t i = 0; t->is_giant && i < w->targets.len; i++) { /* its parts go with it */
+        struct world_target *p = w->targets.items[i];
+        if (p->whole == t && !p->forgotten) {
+            world_forget_target(w, p);
+        }
+    }
 }
 
 static void apply_action(struct world *w, struct world_target *t, const struct plan_action *a)
@@ -448,7 +483,7 @@ static void apply_action(struct world *w, struct world_target *t, const struct p
         f->undone++;
         break;
     case PLAN_FORGET:
-        forget_target(w, t);
+        world_forget_target(w, t);
         f->forgotten++;
         break;
     }
@@ -493,6 +528,10 @@ static void forget_gone(struct world *w)
     for (size_t i = 0; i < w->targets.len; i++) {
         struct world_target *t = w->targets.items[i];
         if (t->forgotten && t->owners.len == 0) {
+            for (size_t k = 0; t->had_parts && k < w->targets.len; k++) {
+                struct world_target *p = k < kept || k > i ? w->targets.items[k] : t;
+                p->whole = p->whole == t ? NULL : p->whole;
+            }
             target_free(t);
         } else {
             w->targets.items[kept++] = t;
@@ -520,6 +559,7 @@ void world_step(struct world *w)
     plan_free(&w->plan);
     forget_gone(w);
     pass_time(w);
+    world_split(w);
     world_snapshot(w, arena, &in);
     w->plan = plan_build(&in);
     for (size_t i = 0; i < in.target_count; i++) {
@@ -527,6 +567,7 @@ void world_step(struct world *w)
         t->state = w->plan->target_states[i];
         t->reason = w->plan->target_reasons[i];
     }
+    world_split_states(w);
     note_idle(w);
     apply_actions(w, &in);
     if (w->plan->wanted_groups != w->desired) {

@@ -4,7 +4,7 @@
 #ifndef KVASS_BALANCER_WORLD_H
 #define KVASS_BALANCER_WORLD_H
 
-#include "balancer/plan.h"
+#include "balancer/split.h"
 #include "base/vec.h"
 
 struct world_owner {
@@ -27,8 +27,14 @@ struct world_target {
     uint32_t want_replicas;
     const char *zone;
     bool down, explored, size_known, forgotten;
-    enum ledger_state state; /* after the last round */
-    const char *reason;      /* of the last plan; valid until the next round */
+    bool is_giant;              /* split is in force */
+    bool had_parts;             /* some may be there still, forgotten but not told to their shards */
+    bool is_found;              /* the coordinator restarted: the state of splitting is to follow from the parts */
+    struct split split;         /* of a giant */
+    uint32_t part, parts;       /* a part of how many; parts 0: a target of its own */
+    struct world_target *whole; /* of a part, while it is there */
+    enum ledger_state state;    /* after the last round */
+    const char *reason;         /* of the last plan; valid until the next round */
     VEC(struct world_owner) owners;
 };
 
@@ -79,6 +85,7 @@ struct world {
     VEC(struct world_shard *) shards;      /* by id */
     struct plan *plan;                     /* of the last round; NULL before the first */
     VEC(size_t) plan_targets;              /* plan's target i is targets[plan_targets[i]] */
+    uint64_t ledger[LEDGER_STATE_COUNT];   /* of the last round; split targets count once, by their parts */
     uint32_t unowned, doubled, overloaded; /* at the last step */
     struct world_figures figures;
 };
@@ -106,6 +113,22 @@ void world_restart_coordinator(struct world *w, int64_t read_after_ms);
 /* One round: time passes (scrapes, growth, starts), then facts are frozen, a plan is made and applied. */
 void world_step(struct world *w);
 void world_reset_figures(struct world *w);
+
+/* world_split.c: what reconcile_split.c does with a registry. */
+void world_split(struct world *w);        /* before the plan */
+void world_split_states(struct world *w); /* after it; the ledger, too */
+size_t world_count_discovered(const struct world *w); /* targets; parts were not discovered */
+void world_split_restart(struct world *w);
+uint64_t world_split_shared(const struct world *w, const struct world_target *t, uint32_t shard); /* series that what
+                                                                  it is to take over from has in that shard already */
+void world_split_freeze(const struct world *w, struct arena *arena, const struct world_target *t,
+                        struct plan_target *ret);
+bool world_is_planned(const struct world_target *t); /* not scraped by its parts instead */
+
+/* world.c */
+bool world_is_answering(const struct world *w, const struct world_shard *s);
+bool world_is_complete(const struct world *w);
+void world_forget_target(struct world *w, struct world_target *t);
 
 /* Freezes the facts as world_step does, without a step. */
 void world_snapshot(struct world *w, struct arena *arena, struct plan_input *ret);

@@ -70,7 +70,23 @@ static void sync_folder_of(const char *path)
     free(folder);
 }
 
-static int replace(const char *path, struct view content, mode_t mode, gid_t gid, bool is_durable, struct errctx *err)
+/* By a second name where the file system knows such, else by renaming. What is kept goes only when there is another. */
+static int keep_old(const char *path, const char *old_path)
+{
+    if (old_path == NULL) {
+        return 0;
+    }
+    char *second = mem_printf("%s.tmp.%d", old_path, (int)getpid());
+    (void)!unlink(second);
+    bool ok = link(path, second) == 0 ? rename(second, old_path) == 0 : rename(path, old_path) == 0;
+    int failed = ok || errno == ENOENT ? 0 : errno;
+    (void)!unlink(second); /* two names of one file: rename has left it */
+    free(second);
+    return failed;
+}
+
+static int replace(const char *path, const char *old_path, struct view content, mode_t mode, gid_t gid, bool is_durable,
+                   struct errctx *err)
 {
     char *temp = mem_printf("%s.tmp.%d", path, (int)getpid());
     int rc = 0, failed = 0;
@@ -95,6 +111,9 @@ static int replace(const char *path, struct view content, mode_t mode, gid_t gid
     if (close(fd) != 0 && failed == 0) {
         failed = errno;
     }
+    if (failed == 0) {
+        failed = keep_old(path, old_path);
+    }
     if (failed == 0 && rename(temp, path) != 0) {
         failed = errno;
     }
@@ -110,7 +129,12 @@ static int replace(const char *path, struct view content, mode_t mode, gid_t gid
 
 int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t gid, struct errctx *err)
 {
-    return replace(path, content, mode, gid, true, err);
+    return replace(path, NULL, content, mode, gid, true, err);
+}
+
+int files_write_keeping(const char *path, const char *old_path, struct view content, mode_t mode, struct errctx *err)
+{
+    return replace(path, old_path, content, mode, (gid_t)-1, true, err);
 }
 
 static int replace_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool is_durable,
@@ -120,7 +144,7 @@ static int replace_if_changed(const char *path, struct view content, mode_t mode
     bytes_init(&old, content.len + 1);
     bool same = files_read(path, &old, NULL) == 0 && view_equal(bytes_view(&old), content);
     bytes_done(&old);
-    int rc = same ? 0 : replace(path, content, mode, gid, is_durable, err);
+    int rc = same ? 0 : replace(path, NULL, content, mode, gid, is_durable, err);
     if (rc == 0 && ret_changed != NULL) {
         *ret_changed = !same;
     }

@@ -15,6 +15,11 @@ int files_read(const char *path, struct bytes *out, struct errctx *err) MUST_CHE
  * on every failure (full disk included). gid (gid_t)-1 leaves the group alone. */
 int files_write_atomic(const char *path, struct view content, mode_t mode, gid_t gid, struct errctx *err) MUST_CHECK;
 
+/* As files_write_atomic, and the content before, if there is one, replaces old_path. At every moment one of the
+ * two is whole; when path is missing after a crash, old_path has what was there. */
+int files_write_keeping(const char *path, const char *old_path, struct view content, mode_t mode,
+                        struct errctx *err) MUST_CHECK;
+
 /* As files_write_atomic, but touches nothing when the file already holds these bytes; *ret_changed tells (may be
  * NULL). */
 int files_write_if_changed(const char *path, struct view content, mode_t mode, gid_t gid, bool *ret_changed,

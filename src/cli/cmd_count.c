@@ -4,6 +4,7 @@
 #include "base/json_writer.h"
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/count_parts.h"
 #include "configgen/promconf.h"
 #include "expfmt/counter.h"
 #include "expfmt/decode.h"
@@ -20,7 +21,7 @@
 #define OUTPUT_BYTES_MAX  ((size_t)64 << 20)
 
 struct count_options {
-    const char *content_type, *mode, *version, *encoding, *labels, *config_file, *job;
+    const char *content_type, *mode, *version, *encoding, *labels, *config_file, *job, *parts;
     bool by_metric;
 };
 
@@ -31,6 +32,7 @@ struct count_setup {
     struct promconf *config; /* NULL: none; owns the job */
     const struct job_conf *job;
     struct relabel_rules *rules; /* of the job */
+    unsigned parts;              /* 0: the whole alone */
 };
 
 struct count_answer {
@@ -38,6 +40,11 @@ struct count_answer {
     struct errctx error;
     enum exposition_format format;
     bool has_format;
+};
+
+struct count_run {
+    struct counter *counter;
+    struct count_parts *parts; /* NULL: none wanted, or the body is refused */
 };
 
 static int setup_fail(const char *option, const char *value, const char *accepted)
@@ -125,6 +132,9 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
     if (!content_encoding_parse(view_of(o->encoding), &ret->encoding)) {
         return setup_fail("encoding", o->encoding, "identity, gzip or zstd");
     }
+    if (o->parts != NULL && !count_parts_parse(o->parts, &ret->parts)) {
+        return setup_fail("parts", o->parts, "2 to 64");
+    }
     ret->target = NULL;
     if (o->labels != NULL && labels_read(o->labels, &ret->target) != 0) {
         return setup_fail("labels", o->labels, "a JSON object of strings");
@@ -140,15 +150,19 @@ static int setup_read(const struct count_options *o, struct count_setup *ret)
  * parsed at all. */
 static int feed_counter(void *data, const char *base, size_t len, struct errctx *err)
 {
+    struct count_run *run = data;
     struct errctx kept = ERRCTX_INIT;
     (void)err;
-    if (counter_feed(data, base, len, &kept) != 0) {
+    if (counter_feed(run->counter, base, len, &kept) != 0) {
         errctx_clear(&kept);
+        count_parts_free(&run->parts);
+    } else if (run->parts != NULL) {
+        count_parts_feed(run->parts, base, len);
     }
     return 0;
 }
 
-static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx *err)
+static int read_body(int fd, struct decoder *d, struct count_run *run, struct errctx *err)
 {
     char block[READ_BYTES];
     ssize_t n;
@@ -157,8 +171,8 @@ static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx
             return errctx_set_errno(err, errno, "read");
         }
         int rc = n < 0       ? 0
-                 : d == NULL ? feed_counter(c, block, (size_t)n, err)
-                             : decoder_feed(d, block, (size_t)n, feed_counter, c, err);
+                 : d == NULL ? feed_counter(run, block, (size_t)n, err)
+                             : decoder_feed(d, block, (size_t)n, feed_counter, run, err);
         if (rc != 0) {
             return rc;
         }
@@ -166,17 +180,23 @@ static int read_body(int fd, struct decoder *d, struct counter *c, struct errctx
     return d != NULL ? decoder_finish(d, err) : 0;
 }
 
-static void count_body(int fd, const struct count_setup *setup, struct counter *c, struct count_answer *a)
+static void count_body(int fd, const struct count_setup *setup, struct count_run *run, struct count_answer *a)
 {
     struct decoder *d = setup->encoding != ENCODING_IDENTITY ? decoder_new(setup->encoding) : NULL;
-    counter_start(c, a->format, setup->target);
-    if (read_body(fd, d, c, &a->error) == 0) {
-        a->error.code = counter_finish(c, &a->result, &a->error);
+    counter_start(run->counter, a->format, setup->target);
+    if (setup->parts > 0) {
+        run->parts = count_parts_new(&setup->conf, setup->parts, a->format, setup->target);
+    }
+    if (read_body(fd, d, run, &a->error) == 0) {
+        a->error.code = counter_finish(run->counter, &a->result, &a->error);
+    }
+    if (a->error.code != 0) {
+        count_parts_free(&run->parts);
     }
     decoder_free(&d);
 }
 
-static void answer_print(const struct count_answer *a, const struct counter *c, bool by_metric)
+static void answer_print(const struct count_answer *a, const struct count_run *run, bool by_metric)
 {
     struct bytes out;
     struct json_writer w;
@@ -200,8 +220,12 @@ static void answer_print(const struct count_answer *a, const struct counter *c, 
     if (by_metric) {
         json_key(&w, "metrics");
         json_object_begin(&w);
-        counter_write_families(c, &w);
+        counter_write_families(run->counter, &w);
         json_object_end(&w);
+    }
+    if (run->parts != NULL) {
+        json_key(&w, "parts");
+        count_parts_write(run->parts, &w);
     }
     json_object_end(&w);
     printf("%.*s\n", (int)out.len, out.base);
@@ -216,15 +240,16 @@ static int count_file(const char *path, const struct count_options *o, const str
         fprintf(stderr, "kvass: count: %s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
     }
-    struct counter *c = counter_new(&setup->conf);
+    struct count_run run = {counter_new(&setup->conf), NULL};
     struct view fallback = setup->job != NULL ? view_of(setup->job->fallback_scrape_protocol) : VIEW("");
     a.has_format =
         exposition_format_parse(view_of(o->content_type), fallback, setup->conf.major, &a.format, &a.error) == 0;
     if (a.has_format) {
-        count_body(fd, setup, c, &a);
+        count_body(fd, setup, &run, &a);
     }
-    answer_print(&a, c, o->by_metric);
-    counter_free(&c);
+    answer_print(&a, &run, o->by_metric);
+    counter_free(&run.counter);
+    count_parts_free(&run.parts);
     if (fd != STDIN_FILENO) {
         close(fd);
     }
@@ -233,7 +258,7 @@ static int count_file(const char *path, const struct count_options *o, const str
 
 int cmd_count(int argc, char **argv)
 {
-    struct count_options o = {"text/plain", "strict", "2.x", "identity", NULL, NULL, NULL, false};
+    struct count_options o = {"text/plain", "strict", "2.x", "identity", NULL, NULL, NULL, NULL, false};
     const char *file = NULL;
     struct count_setup setup = {0};
     const struct arg_spec specs[] = {
@@ -244,13 +269,14 @@ int cmd_count(int argc, char **argv)
         {"config.file", "FILE", &o.config_file, NULL, "a prometheus.yml: with --job, its relabelling and limits apply"},
         {"job", "NAME", &o.job, NULL, "the job in it"},
         {"labels", "JSON", &o.labels, NULL, "labels of the target, which are merged into every series"},
+        {"parts", "K", &o.parts, NULL, "also the figures of each of K parts, as --split.max-parts would split it"},
         {"by-metric", NULL, NULL, &o.by_metric, "figures per metric name"},
     };
     static const struct command_help help = {
         "kvass count [options] [FILE]",
         "Prints the two figures Prometheus would report for the exposition in FILE (default: standard input) as JSON:\n"
         "samples_scraped and samples_post_metric_relabeling, with the format, the error that would fail the scrape\n"
-        "(exit status 1) or null, and figures per metric name on request.",
+        "(exit status 1) or null, and figures per metric name, or per part of a split target, on request.",
     };
     int count = args_parse(argc, argv, &help, specs, sizeof(specs) / sizeof(specs[0]), &file, 1);
     if (count < 0) {

@@ -76,6 +76,27 @@ static void print_shards(const json_t *data, bool colour)
     }
 }
 
+/* Below their target, in its columns. */
+static void put_parts(struct table *t, const json_t *target)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(target, "parts"), i, p)
+    {
+        char name[64];
+        snprintf(name, sizeof(name), "  part %.0f of %.0f%s", number_of(p, "part"), number_of(p, "of"),
+                 json_is_true(json_object_get(p, "coming")) ? ", to take over" : "");
+        table_cell(t, "");
+        table_cell(t, name);
+        table_cell(t, text_of(p, "state"));
+        table_cell(t, text_of(p, "health"));
+        table_number(t, number_of(p, "series"));
+        table_number(t, number_of(p, "totalSeries"));
+        table_cell(t, json_string_value(json_array_get(json_object_get(p, "shards"), 0)));
+        table_cell(t, *text_of(p, "lastError") != '\0' ? text_of(p, "lastError") : text_of(p, "reason"));
+    }
+}
+
 static void print_targets(const json_t *data, bool colour)
 {
     struct table t;
@@ -89,10 +110,12 @@ static void print_targets(const json_t *data, bool colour)
         table_cell(&t, text_of(x, "state"));
         table_cell(&t, text_of(x, "health"));
         bool measured = !json_is_false(json_object_get(x, "measured"));
+        bool is_split = json_array_size(json_object_get(x, "parts")) > 0;
         number_or_dash(&t, measured, number_of(x, "series"));
         number_or_dash(&t, measured, number_of(x, "totalSeries"));
-        table_cell(&t, json_string_value(json_array_get(json_object_get(x, "shards"), 0)));
+        table_cell(&t, is_split ? "" : json_string_value(json_array_get(json_object_get(x, "shards"), 0)));
         table_cell(&t, *text_of(x, "lastError") != '\0' ? text_of(x, "lastError") : text_of(x, "reason"));
+        put_parts(&t, x);
     }
     table_print(&t, stdout, colour);
     table_done(&t);

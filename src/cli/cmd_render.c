@@ -19,10 +19,10 @@
 #define FOLDER_MODE       0750
 
 struct render_arguments {
-    const char *config, *targets, *proxy, *form, *target_dir, *shard, *replica, *rules, *version;
+    const char *config, *targets, *proxy, *form, *target_dir, *shard, *replica, *rules, *server_kind, *version;
     const char *kubernetes_url, *kubernetes_proxy, *kubernetes_sa_path;
     const char *self_monitor;
-    bool querier;
+    bool split, querier;
     struct querier_arguments from_server;
 };
 
@@ -167,6 +167,18 @@ static int run_shard(const struct render_arguments *a, enum prometheus_major maj
     return status;
 }
 
+static int find_server(const char *name)
+{
+    static const char *const names[] = {
+        [RENDER_PROMETHEUS] = "prometheus", [RENDER_AGENT] = "agent", [RENDER_VMAGENT] = "vmagent"};
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
+        if (strcmp(names[i], name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 static int check_and_run(const struct render_arguments *a)
 {
     bool file = a->form != NULL ? strcmp(a->form, "file") == 0 : a->target_dir != NULL;
@@ -183,6 +195,10 @@ static int check_and_run(const struct render_arguments *a)
     if (strcmp(a->rules, "keep") != 0 && strcmp(a->rules, "drop") != 0) {
         return usage_fail("--inject.rules: want keep or drop");
     }
+    int server = find_server(a->server_kind);
+    if (server < 0) {
+        return usage_fail("--shard.server: want prometheus, agent or vmagent");
+    }
     if (prometheus_version_parse(a->version, &major, NULL) != 0) {
         return usage_fail("--prometheus.version: want 2.x or 3.x");
     }
@@ -193,6 +209,8 @@ static int check_and_run(const struct render_arguments *a)
         .shard_id = a->shard,
         .replica = a->replica,
         .drop_rules = strcmp(a->rules, "drop") == 0,
+        .split = a->split,
+        .server = (enum render_server)server,
         .self_monitor = a->self_monitor != NULL,
         .prometheus_address = a->self_monitor,
     };
@@ -210,7 +228,8 @@ int cmd_render(int argc, char **argv)
         "--querier, the\n"
         "configuration of a Prometheus that reads from all --url, or from all shards of the running kvass at "
         "--server."};
-    struct render_arguments a = {.proxy = "http://127.0.0.1:8008", .rules = "keep", .version = "2.42"};
+    struct render_arguments a = {
+        .proxy = "http://127.0.0.1:8008", .rules = "keep", .server_kind = "prometheus", .version = "2.42"};
     const char **urls = mem_calloc((size_t)argc + 1, sizeof(*urls));
     size_t url_count = take_urls(&argc, argv, urls);
     const struct arg_spec specs[] = {
@@ -221,11 +240,13 @@ int cmd_render(int argc, char **argv)
          "lists in the configuration, or files (default: file with a folder)"},
         {"inject.target-dir", "DIR", &a.target_dir, NULL, "folder of the target files; they are written"},
         {"inject.rules", "keep|drop", &a.rules, NULL, "rule_files and alerting (default keep)"},
+        {"shard.server", "prometheus|agent|vmagent", &a.server_kind, NULL, "who reads it (default prometheus)"},
         {"inject.kubernetes-url", "URL", &a.kubernetes_url, NULL, "API server of every kubernetes_sd_configs"},
         {"inject.kubernetes-proxy", "URL", &a.kubernetes_proxy, NULL, "proxy of every kubernetes_sd_configs"},
         {"inject.kubernetes-sa-path", "DIR", &a.kubernetes_sa_path, NULL, "service account folder"},
         {"shard", "ID", &a.shard, NULL, "goes into _shard and ${SHARD}"},
         {"replica", "NAME", &a.replica, NULL, "goes into ${REPLICA}"},
+        {"split", NULL, NULL, &a.split, "targets may be split into parts (--split.max-parts over 1)"},
         {"self-monitor", "HOST:PORT", &a.self_monitor, NULL, "adds a job for the shard's own Prometheus"},
         {"prometheus.version", "VERSION", &a.version, NULL, "2.x or 3.x (default 2.42)"},
         {"querier", NULL, NULL, &a.querier, "a querier's configuration instead"},

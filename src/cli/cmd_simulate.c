@@ -30,7 +30,7 @@ static void sample(struct simulation *s, const struct world *w)
     json_object_begin(&s->w);
     json_kv_i64(&s->w, "at_seconds", (w->now_ms - s->begin_ms) / 1000);
     json_kv_u64(&s->w, "shards", w->desired);
-    json_kv_u64(&s->w, "targets", w->targets.len);
+    json_kv_u64(&s->w, "targets", world_count_discovered(w));
     json_kv_u64(&s->w, "series", sum);
     json_kv_u64(&s->w, "series_max", most);
     json_kv_u64(&s->w, "moves", w->figures.moves);
@@ -39,8 +39,8 @@ static void sample(struct simulation *s, const struct world *w)
     json_key(&s->w, "ledger");
     json_object_begin(&s->w);
     for (int i = 0; i < LEDGER_STATE_COUNT; i++) {
-        if (w->plan->ledger[i] > 0) {
-            json_kv_u64(&s->w, ledger_state_name((enum ledger_state)i), w->plan->ledger[i]);
+        if (w->ledger[i] > 0) {
+            json_kv_u64(&s->w, ledger_state_name((enum ledger_state)i), w->ledger[i]);
         }
     }
     json_object_end(&s->w);

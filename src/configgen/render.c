@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "configgen/promconf_schema.h"
 #include "configgen/render_parts.h"
+#include "model/part.h"
 
 #include <stdlib.h>
 
@@ -27,6 +28,22 @@ static struct yaml_node *shallow_copy(struct arena *arena, const struct yaml_nod
                             n->count * sizeof(*n->pairs));
     copy->cap = n->count;
     return copy;
+}
+
+/* For a mapping that shallow_copy made. */
+static void keep_only(struct yaml_node *mapping, const char *const *keys)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < mapping->count; i++) {
+        bool is_kept = false;
+        for (size_t k = 0; keys[k] != NULL; k++) {
+            is_kept = is_kept || view_is(mapping->pairs[i].key->value, keys[k]);
+        }
+        if (is_kept) {
+            mapping->pairs[kept++] = mapping->pairs[i];
+        }
+    }
+    mapping->count = kept;
 }
 
 /* --- one job */
@@ -115,11 +132,39 @@ static struct yaml_node *file_list(struct arena *arena, const struct job_conf *j
     return list;
 }
 
+static bool holds_parts(const char *job, const struct assignment *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (target_is_part(items[i].target) && (job == NULL || items[i].target->job == job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The label that tells parts apart stays with up and scrape_*, which no rule reaches, and goes from
+ * the samples before the user's rules look. */
+static void drop_part_label(struct arena *arena, struct yaml_node *job)
+{
+    const struct yaml_node *own = yaml_get(job, "metric_relabel_configs");
+    struct yaml_node *rules = yaml_new_sequence(arena), *rule = yaml_new_mapping(arena);
+    yaml_set(arena, rule, "action", string_of(arena, "labeldrop"));
+    yaml_set(arena, rule, "regex", string_of(arena, PART_LABEL));
+    yaml_append(arena, rules, rule);
+    for (size_t i = 0; !yaml_is_null(own) && i < own->count; i++) {
+        yaml_append(arena, rules, own->items[i]);
+    }
+    yaml_set(arena, job, "metric_relabel_configs", rules);
+}
+
 static struct yaml_node *render_job(struct arena *arena, const struct job_conf *job,
                                     const struct render_options *opts,
-                                    const struct render_index *all)
+                                    const struct render_index *all, bool split)
 {
     struct yaml_node *out = kept_keys(arena, job->node), *rules = restoring_rules(arena, job);
+    if (split) {
+        drop_part_label(arena, out);
+    }
     yaml_set(arena, out, "scheme", string_of(arena, "http"));
     yaml_set(arena, out, "proxy_url", string_of(arena, opts->proxy_url));
     yaml_set(arena, out, "follow_redirects", yaml_new_plain(arena, "false"));
@@ -238,6 +283,27 @@ static int check_options(const struct promconf *conf, const struct render_option
     return 0;
 }
 
+/* Prometheus in agent mode refuses rules and remote_read; vmagent refuses every section but two, and takes by flags
+ * what the others say. What it refuses in a job stays: to leave a limit out would change what is stored. */
+static void leave_out_for_server(struct arena *arena, struct yaml_node *root, const struct render_options *opts)
+{
+    static const char *const of_agents[] = {"rule_files", "alerting", "remote_read"};
+    if (opts->server == RENDER_VMAGENT) {
+        keep_only(root, (const char *const[]){"global", "scrape_configs", NULL});
+        const struct yaml_node *global = yaml_get(root, "global");
+        if (global != NULL && global->kind == YAML_MAPPING) {
+            struct yaml_node *copy = shallow_copy(arena, global);
+            keep_only(copy, (const char *const[]){"scrape_interval", "scrape_timeout", "external_labels", NULL});
+            yaml_set(arena, root, "global", copy);
+        }
+        return;
+    }
+    size_t count = opts->server == RENDER_AGENT ? 3 : opts->drop_rules ? 2 : 0;
+    for (size_t i = 0; i < count; i++) {
+        yaml_remove(root, of_agents[i]);
+    }
+}
+
 int render_config(const struct promconf *conf, const struct render_options *opts,
                   const struct assignment *items, size_t count, struct bytes *out,
                   struct errctx *err)
@@ -249,15 +315,15 @@ int render_config(const struct promconf *conf, const struct render_options *opts
     struct arena *arena = arena_new();
     struct yaml_node *root = shallow_copy(arena, conf->root), *jobs = yaml_new_sequence(arena);
     yaml_remove(root, "scrape_config_files");
-    if (opts->drop_rules) {
-        yaml_remove(root, "rule_files");
-        yaml_remove(root, "alerting");
-    }
+    leave_out_for_server(arena, root, opts);
     expand_external_labels(arena, root, opts);
     struct render_index all =
         render_index_build(arena, NULL, items, opts->form == TARGET_FORM_STATIC ? count : 0);
+    bool parts = !opts->split && holds_parts(NULL, items, count);
     for (size_t i = 0; i < conf->job_count; i++) {
-        yaml_append(arena, jobs, render_job(arena, &conf->jobs[i], opts, &all));
+        const struct job_conf *job = &conf->jobs[i];
+        bool split = opts->split || (parts && holds_parts(job->name, items, count));
+        yaml_append(arena, jobs, render_job(arena, job, opts, &all, split));
     }
     if (opts->self_monitor && promconf_job(conf, SELF_MONITOR_JOB) == NULL) {
         yaml_append(arena, jobs, self_monitor_job(arena, opts));

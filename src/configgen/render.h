@@ -7,6 +7,9 @@
 #include "configgen/promconf.h"
 #include "model/assignment.h"
 
+/* Who reads the file: agents refuse some of it. */
+enum render_server { RENDER_PROMETHEUS, RENDER_AGENT, RENDER_VMAGENT };
+
 enum target_form { TARGET_FORM_FILE, TARGET_FORM_STATIC };
 
 struct render_options {
@@ -16,12 +19,14 @@ struct render_options {
     const char *shard_id;           /* goes into _shard and ${SHARD}; NULL = none */
     const char *replica;            /* ${REPLICA}; NULL = none */
     bool drop_rules;                /* leave rule_files and alerting out */
+    bool split;                     /* targets may be parts (model/part.h) */
+    enum render_server server;      /* and what else it refuses */
     bool self_monitor;              /* job prometheus_shards (as Kvass 0.3) */
     const char *prometheus_address; /* host:port of the shard's Prometheus, for self_monitor */
 };
 
-/* The shard's prometheus.yml. items: the shard's assignments (those LEAVING are not written);
- * needed for the STATIC form only. */
+/* The shard's prometheus.yml. items: the shard's assignments (those LEAVING are not written); the
+ * FILE form only looks whether a job holds parts of targets, which with opts->split any may. */
 int render_config(const struct promconf *conf, const struct render_options *opts,
                   const struct assignment *items, size_t count, struct bytes *out,
                   struct errctx *err) MUST_CHECK;

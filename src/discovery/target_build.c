@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "base/vec.h"
+#include "model/part.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,7 @@ static const char *complete(struct build *b, int64_t *ret_interval_ms, int64_t *
         return error;
     }
     delete_meta(&b->labels);
+    labels_builder_delete(&b->labels, VIEW(PART_COUNT_LABEL)); /* nobody but the balancer makes parts */
     set_default(b, VIEW("instance"), address);
     return check_values(b);
 }

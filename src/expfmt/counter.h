@@ -38,6 +38,7 @@ struct counter_conf {
     uint64_t sample_limit, label_limit, label_name_length_limit, label_value_length_limit;
     uint64_t body_size_limit;  /* decoded bytes; exactly the limit already fails */
     size_t line_bytes_max;     /* 0 = 1 MiB */
+    struct view drop_label;    /* a label that goes away before metric_relabel; static, empty = none */
     const struct relabel_rules *metric_relabel; /* borrowed, this thread's; NULL = none */
 };
 

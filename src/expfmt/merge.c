@@ -211,6 +211,10 @@ void merge_build(struct counter *c, const struct sample *sample)
         set_target(c, count);
         merge_duplicates_settle(c); /* names the target has set are none any more, whatever rules copy to them */
     }
+    if (c->conf.drop_label.len > 0) {
+        labels_builder_delete(&c->builder, c->conf.drop_label);
+        merge_duplicates_settle(c);
+    }
 }
 
 /* The value a plain sample exposes; {NULL, 0} when it has none. */
@@ -238,7 +242,7 @@ void merge_build_judges(struct counter *c, const struct sample *sample)
             struct view set = labels_get(c->target, name);
             value = set.base != NULL ? set : value;
         }
-        if (value.len > 0) {
+        if (value.len > 0 && !view_equal(name, c->conf.drop_label)) {
             labels_builder_set(&c->builder, name, value);
         }
     }

@@ -88,7 +88,11 @@ SCAN_FN void block_strict(struct masks_strict *m, int i, const char *p)
     m->label[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE);
     m->metric[i] = class_is(c, CLASS_LETTERS | CLASS_DIGIT | CLASS_UNDERSCORE | CLASS_COLON);
     m->dot[i] = class_is(c, CLASS_DOT);
-    m->sign[i] = class_is(c, CLASS_SIGN);
+}
+
+SCAN_FN bool lanes_empty(const uint64_t v[LANES])
+{
+    return (v[0] | v[1] | v[2] | v[3] | v[4] | v[5] | v[6] | v[7]) == 0;
 }
 
 /* Which of the 64 bytes may stand in a metric's name. */

@@ -1,6 +1,6 @@
 /* The scanner's arithmetic, on masks of 64 bits: bit i stands for byte i of a step. Included once per instruction
- * set by files that define SCAN_FN (how functions are declared), block_count() and block_strict() (bytes to
- * masks).
+ * set by files that define SCAN_FN (how functions are declared), block_count(), and batch_masks() or
+ * block_strict() (bytes to masks).
  *
  * How it works. Positions of quotes give, by a prefix xor, which bytes are inside label values; positions of
  * braces in the same way which are between them; adding the space behind a name to the mask of bytes that are no
@@ -14,7 +14,6 @@
  * needs no carry; it was judged already and is masked out of `bad`. */
 #include "expfmt/scan_masks.h"
 
-#define STEP      63
 #define EVEN_BITS UINT64_C(0x5555555555555555)
 
 SCAN_FN uint64_t prefix_xor(uint64_t x)
@@ -129,66 +128,22 @@ SCAN_FN void scan_count(struct scan *s, const char *base, size_t len)
 }
 
 #if !defined(SCAN_COUNT_ONLY)
-struct strict_state {
-    uint64_t first_escaped, in_string, in_braces; /* of bit 0; the last two all ones or zero */
-    uint64_t in_comment;                          /* of bit 0 */
-    uint64_t in_value, in_fraction;               /* of the byte before bit 0, as bit 0 */
-};
+#include "expfmt/scan_regions.h"
 
-/* The regions of step i: comments, inside strings, between braces, in a value. They depend on the step before. */
-SCAN_FN void strict_regions(struct strict_state *st, struct masks_strict *m, int i)
-{
-    uint64_t escaped = 0, lf = m->lf[i], digit = m->digit[i];
-    uint64_t comment = (lf << 1 & m->hash[i]) + (st->in_comment & ~lf);
-    if (comment != 0) {
-        comment = ~lf & ~(~lf + comment);
-    }
-    uint64_t backslash = m->backslash[i] & ~comment;
-    if ((backslash | st->first_escaped) != 0) {
-        escaped = escaped_bytes(backslash, &st->first_escaped);
-    }
-    uint64_t quote = m->quote[i] & ~(escaped | comment);
-    uint64_t string = prefix_xor(quote) ^ st->in_string; /* from the opening quote to before the closing one */
-    uint64_t outside = ~(string | quote | comment);
-    uint64_t braces =
-        prefix_xor((m->brace_open[i] | m->brace_close[i]) & outside) ^ st->in_braces; /* from { to before } */
-    uint64_t space = m->space[i] & outside;
-    uint64_t value = (~lf & ~(~lf + space + (st->in_value & ~lf))) | space;
-    uint64_t dot = m->dot[i] & value;
-    uint64_t sum =
-        (dot << 1 & digit) + digit + (st->in_fraction & digit); /* a carry runs through the digits behind a dot */
-    uint64_t fraction = digit & ~sum;
-    m->comment[i] = comment;
-    m->ends[i] = lf & ~(comment << 1);
-    m->quote[i] = quote;
-    m->string[i] = string;
-    m->braces[i] = braces;
-    m->value[i] = value;
-    m->fraction_bad[i] = (fraction << 1) & dot;
-    st->in_string = (uint64_t)((int64_t)(string << 1) >> 63);
-    st->in_braces = (uint64_t)((int64_t)(braces << 1) >> 63);
-    st->in_comment = comment >> 63;
-    st->in_value = value >> 62 & 1;
-    st->in_fraction = (fraction | dot) >> 62 & 1;
-}
-
-#define LANE(array) (*(const lanes *)(const void *)(array))
-
-/* Behind a name (or braces) one space; then digits with at most one point between them. What has letters, signs or
- * a second space goes to the number check, as `complex`. */
+/* Behind a name (or braces) one space; then digits with at most one point between them. What has anything else or a
+ * second space goes to the number check, as `complex`. */
 SCAN_FN void value_rules(struct masks_strict *m)
 {
     const lanes not_first = ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
-    lanes value = LANE(m->value), digit = LANE(m->digit), letter = LANE(m->letter), sign = LANE(m->sign);
-    lanes space = LANE(m->space) & value, dot = LANE(m->dot) & value;
-    lanes bad = value & ~(digit | dot | space | letter | sign);
-    bad |= (space << 1) & ~(digit | letter | sign);
+    lanes value = LANE(m->value), digit = LANE(m->digit), space = LANE(m->space) & value, dot = LANE(m->dot) & value;
+    lanes other = value & ~(digit | dot | space);
+    lanes bad = (space << 1) & ~(digit | other);
     bad |= (dot & ~(digit << 1)) | ((dot << 1) & ~digit);
-    bad |= LANE(m->ends) & ~((value & (digit | letter)) << 1);
+    bad |= LANE(m->ends) & ~((value & (digit | other)) << 1);
     bad |= (lanes)(value == ~(lanes){0}); /* endless numbers */
-    *(lanes *)(void *)m->complex = (value & (letter | sign)) | (space & (value << 1));
-    *(lanes *)(void *)m->value_starts = space & ~(value << 1) & not_first;
-    *(lanes *)(void *)m->value_bad = bad | LANE(m->fraction_bad);
+    LANE(m->complex) = other | (space & (value << 1));
+    LANE(m->value_starts) = space & ~(value << 1) & not_first;
+    LANE(m->value_bad) = bad | LANE(m->fraction_bad);
 }
 
 /* All rules that look at a byte and the one before it. */
@@ -214,11 +169,11 @@ SCAN_FN void strict_rules(struct masks_strict *m)
     value_rules(m);
     bad |= LANE(m->value_bad);
     bad &= ~(lanes){1, 1, 1, 1, 1, 1, 1, 1};
-    *(lanes *)(void *)m->bad = bad;
-    *(lanes *)(void *)m->trouble = bad | LANE(m->complex);
-    *(lanes *)(void *)m->label_starts = starts;
-    *(lanes *)(void *)m->label_ends = equal;
-    *(lanes *)(void *)m->label_names = (label & text & braces) | equal;
+    LANE(m->bad) = bad;
+    LANE(m->trouble) = bad | LANE(m->complex);
+    LANE(m->label_starts) = starts;
+    LANE(m->label_ends) = equal;
+    LANE(m->label_names) = (label & text & braces) | equal;
 }
 
 /* A hash of a label's name that equal names share. */
@@ -475,7 +430,7 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
                                 size_t *begin)
 {
     const uint64_t not_first = ~UINT64_C(1);
-    size_t gathered[LANES];
+    size_t gathered[LANES] SCAN_UNINITIALISED;
     for (int i = 0; i < LANES; i++) {
         gathered[i] = labels_gather(open, m, i, not_first, open->base + at + (size_t)i * STEP - 1);
     }
@@ -501,11 +456,6 @@ SCAN_FN bool strict_account_all(struct scan *s, struct strict_open *open, const 
     return true;
 }
 
-SCAN_FN bool lanes_empty(const uint64_t v[LANES])
-{
-    return (v[0] | v[1] | v[2] | v[3] | v[4] | v[5] | v[6] | v[7]) == 0;
-}
-
 SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct masks_strict *m, int count, size_t *at,
                           size_t *begin)
 {
@@ -519,6 +469,23 @@ SCAN_FN bool strict_batch(struct scan *s, struct strict_open *open, const struct
         more = s->start_count + SCAN_STARTS_STEP <= SCAN_STARTS_MAX && strict_account(s, open, m, i, *at, begin);
     }
     return more;
+}
+
+/* Masks and regions of up to eight steps from base on; returns how many. Behind the last ones lies what is never looked
+ * at. */
+SCAN_FN int strict_look(struct strict_state *st, struct masks_strict *m, const char *base, size_t len)
+{
+    char last[LANES * STEP + 1] SCAN_UNINITIALISED;
+    if (len >= (size_t)LANES * STEP) {
+        batch_look(st, m, base - 1);
+        return LANES;
+    }
+    int count = (int)(len / STEP);
+    size_t bytes = (size_t)count * STEP + 1;
+    memcpy(last, base - 1, bytes);
+    memset(last + bytes, 0, sizeof(last) - bytes);
+    batch_look(st, m, last);
+    return count;
 }
 
 SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
@@ -547,11 +514,7 @@ SCAN_FN void scan_strict(struct scan *s, const char *base, size_t len)
             break;
         }
 #endif
-        int count = len - at >= (size_t)LANES * STEP ? LANES : (int)((len - at) / STEP);
-        for (int i = 0; i < count; i++) {
-            block_strict(&m, i, base + at + (size_t)i * STEP - 1);
-            strict_regions(&st, &m, i);
-        }
+        int count = strict_look(&st, &m, base + at, len - at);
         strict_rules(&m);
         more = strict_batch(s, &open, &m, count, &at, &begin) && at + (LANES + 1) * STEP - begin <= s->line_bytes_max;
     }

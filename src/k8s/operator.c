@@ -20,6 +20,7 @@
 #define MISSING_RETRY_MS 300000
 #define MISSING_AGAIN_MS 20000 /* the second look, when objects are held */
 #define TELL_MS          1000
+#define LOAD_SHARE       20   /* a load is a twentieth of the time at most */
 #define LOOK_MS          1000 /* while the first set is not complete */
 #define EVENTS_PER_TELL  4
 #define EVENT_AGAIN_MS   60000 /* for one object */
@@ -55,10 +56,10 @@ struct operator_watch {
     struct hashmap entries;
     struct secrets *secrets; /* NULL: references are refused */
     struct loop_timer *timer, *tell_timer;
-    bool is_timer_set, was_ready;
+    bool is_timer_set, is_untold, was_ready;
     bool is_offer_whole, was_taken; /* of a set that was ready */
     enum prometheus_major major;
-    int64_t began_ms, answered_ms, last_change_ms;
+    int64_t began_ms, answered_ms, last_change_ms, pause_ms;
     uint64_t handed_out; /* hash of the jobs */
     unsigned mark;
     VEC(struct entry *) sorted; /* those with jobs, as they were handed out */
@@ -70,7 +71,7 @@ struct operator_watch {
 static void schedule(struct operator_watch *op)
 {
     int64_t now_ms = timebase_monotonic_ms(), wait_ms = OPERATOR_SETTLE_MS;
-    int64_t next_ms = op->last_change_ms != 0 ? op->last_change_ms + OPERATOR_CHANGE_MS : 0;
+    int64_t next_ms = op->last_change_ms != 0 ? op->last_change_ms + op->pause_ms : 0;
     if (!op->is_timer_set) {
         op->is_timer_set = true;
         loop_timer_start(op->timer, next_ms - now_ms > wait_ms ? next_ms - now_ms : wait_ms, 0);
@@ -227,11 +228,6 @@ static void open_watch(void *data)
 
 /* ---------------------------------------------------------------- news of objects */
 
-static bool may_post(const struct operator_watch *op)
-{
-    return op->conf.may_act == NULL || op->conf.may_act(op->conf.data);
-}
-
 static void post(struct operator_watch *op, struct entry *e, const char *problem, bool is_error, int64_t now_ms)
 {
     char version[64];
@@ -252,16 +248,33 @@ static void post(struct operator_watch *op, struct entry *e, const char *problem
     e->posted_ms = now_ms;
 }
 
-/* Some Events at a time: the recorder drops what is too many at once. */
-static void tell_events(void *data)
+static void log_news(struct operator_watch *op)
 {
-    struct operator_watch *op = data;
+    size_t it = 0;
+    for (struct entry *e; (e = hashmap_next(&op->entries, &it)) != NULL;) {
+        bool is_error;
+        const char *problem = entry_problem(e, &is_error);
+        if (strcmp(problem, e->told) == 0) {
+            continue;
+        }
+        if (problem[0] == '\0') {
+            log_info(&LOG, "object is taken again", "object", e->label);
+        } else if (is_error) {
+            log_warn(&LOG, "object refused", "object", e->label, "err", problem, "action", "go on without its jobs");
+        } else {
+            log_warn(&LOG, "object taken in part", "object", e->label, "err", problem);
+        }
+        free(e->told);
+        e->told = mem_strdup(problem);
+    }
+}
+
+/* Some Events at a time: the recorder drops what is too many at once. True when some are left for later. */
+static bool post_news(struct operator_watch *op)
+{
     int64_t now_ms = timebase_monotonic_ms();
     size_t it = 0, sent = 0;
     bool left = false;
-    if (!may_post(op)) {
-        return; /* whoever becomes the leader posts them: the timer goes on */
-    }
     for (struct entry *e; (e = hashmap_next(&op->entries, &it)) != NULL;) {
         bool is_error;
         const char *problem = entry_problem(e, &is_error);
@@ -278,32 +291,31 @@ static void tell_events(void *data)
             sent++;
         }
     }
-    if (!left) {
+    return left;
+}
+
+/* Goes on until all is told: whoever becomes the leader later posts the Events. */
+static void on_tell(void *data)
+{
+    struct operator_watch *op = data;
+    if (op->conf.may_tell != NULL && !op->conf.may_tell(op->conf.data)) {
+        return;
+    }
+    if (op->is_untold) {
+        op->is_untold = false;
+        log_news(op);
+    }
+    if ((op->conf.may_act == NULL || op->conf.may_act(op->conf.data)) && !post_news(op)) {
         loop_timer_stop(op->tell_timer);
     }
 }
 
 static void tell(struct operator_watch *op)
 {
-    size_t counts[OPERATOR_RESOURCE_COUNT][ENTRY_STATE_COUNT] = {0}, it = 0;
     static const char *const STATES[] = {"used", "refused", "waiting"};
-    for (struct entry *e; (e = hashmap_next(&op->entries, &it)) != NULL;) {
-        bool is_error;
-        const char *problem = entry_problem(e, &is_error);
+    size_t counts[OPERATOR_RESOURCE_COUNT][ENTRY_STATE_COUNT] = {0}, it = 0;
+    for (const struct entry *e; (e = hashmap_next(&op->entries, &it)) != NULL;) {
         counts[e->resource][entry_state(e)]++;
-        if (strcmp(problem, e->told) == 0) {
-            continue;
-        }
-        if (problem[0] == '\0') {
-            log_info(&LOG, "object is taken again", "object", e->label);
-        } else if (is_error) {
-            log_warn(&LOG, "object refused", "object", e->label, "err", problem, "action", "go on without its jobs");
-        } else {
-            log_warn(&LOG, "object taken in part", "object", e->label, "err", problem);
-        }
-        free(e->told);
-        e->told = mem_strdup(problem);
-        loop_timer_start(op->tell_timer, 0, TELL_MS);
     }
     for (int r = 0; r < OPERATOR_RESOURCE_COUNT; r++) {
         for (int s = 0; s < ENTRY_STATE_COUNT && (op->conf.resources & 1u << r) != 0; s++) {
@@ -311,6 +323,8 @@ static void tell(struct operator_watch *op)
                        operator_resource_plural((enum operator_resource)r), STATES[s]);
         }
     }
+    op->is_untold = true;
+    loop_timer_start(op->tell_timer, 0, TELL_MS);
 }
 
 /* ---------------------------------------------------------------- the set of jobs */
@@ -413,8 +427,10 @@ static void on_timer(void *data)
         return;
     }
     if (gather(op) != op->handed_out || !op->was_taken) {
-        op->last_change_ms = now_ms;
         op->conf.on_change(op->conf.data);
+        op->last_change_ms = timebase_monotonic_ms();
+        op->pause_ms = (op->last_change_ms - now_ms) * LOAD_SHARE;
+        op->pause_ms = op->pause_ms > OPERATOR_CHANGE_MS ? op->pause_ms : OPERATOR_CHANGE_MS;
     } else {
         tell(op); /* an object was refused that had no jobs, or is waited for */
     }
@@ -500,7 +516,7 @@ struct operator_watch *operator_new(struct loop *loop, struct k8s_client *client
     op->major = PROMETHEUS_2;
     op->began_ms = timebase_monotonic_ms();
     op->timer = loop_timer_new(loop, on_timer, op);
-    op->tell_timer = loop_timer_new(loop, tell_events, op);
+    op->tell_timer = loop_timer_new(loop, on_tell, op);
     op->secrets = conf->secrets ? secrets_new(client, loop, on_secret, op) : NULL;
     op->slots = mem_calloc(places * OPERATOR_RESOURCE_COUNT, sizeof(struct slot *));
     hashmap_init(&op->entries, entry_equal);

@@ -16,7 +16,7 @@
 #define OPERATOR_BYTES_MAX      ((size_t)32 << 20) /* of all jobs */
 #define OPERATOR_NAMESPACES_MAX 100
 #define OPERATOR_SETTLE_MS      500  /* a change waits for its neighbours */
-#define OPERATOR_CHANGE_MS      5000 /* between two on_change */
+#define OPERATOR_CHANGE_MS      5000 /* between two on_change, or more where they take long */
 
 struct operator_conf {
     unsigned resources;   /* bits by enum operator_resource */
@@ -29,6 +29,9 @@ struct operator_conf {
     int64_t init_timeout_ms; /* how long the first set is waited for, until what has come will do */
     /* The set of jobs is another one, or is complete for the first time: load the configuration. */
     void (*on_change)(void *data);
+    /* Whether what is known will do to say something of objects: not while, for example, the servers' version is being
+     * found out. NULL = always. */
+    bool (*may_tell)(void *data);
     bool (*may_act)(void *data); /* whether Events are ours to post; NULL = always */
     void *data;
 };

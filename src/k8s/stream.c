@@ -2,7 +2,8 @@
  *
  * Compression is offered for lists only: servers compress streamed lists of a watch in several gzip members, which
  * libcurl refuses. The body of an error answer is not JSON of ours: it is collected, up to a cap, and judged as text.
- * A stream may be cancelled from its own on_piece; it goes once libcurl's callback has returned. */
+ * A stream may be cancelled from its own on_piece; it goes once libcurl's callback has returned. Watches are silent for
+ * minutes; one whose answer has not even begun is given up much sooner. */
 #include "k8s/stream.h"
 
 #include "base/mem.h"
@@ -10,10 +11,12 @@
 #include <stdlib.h>
 
 #define ERROR_BODY_MAX ((size_t)64 << 10)
+#define HEAD_MS        30000 /* servers send the head of a watch at once, whether there are events or not */
 
 struct k8s_stream {
     struct k8s_client *client;
     struct http_call *http;
+    struct loop_timer *head_timer; /* NULL for lists, which have a time limit as a whole */
     struct json_split split;
     struct bytes error_body;
     struct errctx err; /* from the split */
@@ -27,6 +30,7 @@ struct k8s_stream {
 
 static void stream_free(struct k8s_stream *s)
 {
+    loop_timer_free(&s->head_timer);
     k8s_client_unref(s->client);
     json_split_done(&s->split);
     bytes_done(&s->error_body);
@@ -91,6 +95,18 @@ static void on_done(void *data, const struct http_answer *http)
     stream_free(s);
 }
 
+static void on_head_due(void *data)
+{
+    struct k8s_stream *s = data;
+    if (http_call_status(s->http) != 0) {
+        return;
+    }
+    struct http_answer none = {.err = ERRCTX_INIT};
+    (void)errctx_set(&none.err, ERR_TIMEOUT, "no answer began within %d s", HEAD_MS / 1000);
+    http_call_cancel(s->http);
+    on_done(s, &none);
+}
+
 struct k8s_stream *k8s_stream_send(struct k8s_client *c, const struct k8s_stream_request *req)
 {
     static const char *const LIST_HEADERS[] = {"Accept: application/json", "Accept-Encoding: gzip", NULL};
@@ -112,5 +128,9 @@ struct k8s_stream *k8s_stream_send(struct k8s_client *c, const struct k8s_stream
         .on_data = on_data,
     };
     s->http = http_client_send(c->http, &http, on_done, s);
+    if (req->mode == JSON_SPLIT_EVENTS) {
+        s->head_timer = loop_timer_new(c->loop, on_head_due, s);
+        loop_timer_start(s->head_timer, HEAD_MS, 0);
+    }
     return s;
 }

@@ -13,8 +13,10 @@ struct scrape_record {
     uint64_t generation; /* of the target table the scrape was looked up in */
     int64_t started_ms;  /* realtime */
     int64_t duration_us;
-    uint64_t scraped;    /* Prometheus' scrape_samples_scraped for this body */
-    uint64_t series;     /* Prometheus' scrape_samples_post_metric_relabeling */
+    uint64_t scraped;       /* Prometheus' scrape_samples_scraped for this body */
+    uint64_t series;        /* Prometheus' scrape_samples_post_metric_relabeling */
+    uint64_t whole_scraped; /* of a part: the two figures of the whole body; else 0 */
+    uint64_t whole_series;
     uint64_t body_bytes; /* decoded */
     uint64_t wire_bytes; /* as received */
     enum target_health health;

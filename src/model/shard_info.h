@@ -18,13 +18,16 @@ const char *shard_health_name(enum shard_health h); /* "unknown", "starting", "r
 
 struct shard_info {
     enum shard_health health;
-    uint64_t head_series;    /* in Prometheus' head; 0 until known */
-    uint64_t process_series; /* sum of scraped over its targets */
-    int64_t idle_since_ms;   /* realtime; 0 = not idle */
-    int64_t last_seen_ms;    /* realtime of the last good answer */
-    uint64_t generation;     /* of the assignment it acknowledged (written, and reload done where one was needed) */
+    uint64_t head_series;                     /* in Prometheus' head; 0 until known */
+    uint64_t process_series;                  /* sum of scraped over its targets */
+    uint64_t resident_bytes, resident_series; /* of Prometheus' memory and head at one moment; 0 = not known */
+    int64_t process_started_ms;               /* realtime; of that Prometheus */
+    int64_t idle_since_ms;                    /* realtime; 0 = not idle */
+    int64_t last_seen_ms;                     /* realtime of the last good answer */
+    uint64_t generation; /* of the assignment it acknowledged (written, and reload done where one was needed) */
     uint64_t epoch;
     uint64_t config_generation; /* configuration it runs */
+    uint32_t parts_max;         /* most parts a target may be split into there; 0 and 1: it takes whole targets only */
     bool has_generation;        /* read from a shard that counts them; a Go sidecar does not */
     char config_hash[65];
     char prometheus_version[PROMETHEUS_VERSION_MAX]; /* as its Prometheus says it; "" = not told */

@@ -30,6 +30,8 @@ static void apply_good(struct target_status *s, const struct scrape_record *r)
     s->history_len += s->history_len < HISTORY_MAX;
     s->series = history_mean(s);
     s->scraped = r->scraped;
+    s->whole_series = r->whole_series;
+    s->whole_scraped = r->whole_scraped;
     s->good_scrapes += s->good_scrapes < UINT32_MAX;
     s->error[0] = '\0';
 }

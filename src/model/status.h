@@ -14,9 +14,10 @@ struct target_status {
     enum target_health health;
     int64_t last_scrape_ms; /* realtime; 0 = never */
     int64_t last_duration_us;
-    uint64_t series;     /* mean of the last three good scrapes, after metric relabelling */
-    uint64_t scraped;    /* last good scrape, before metric relabelling */
-    uint64_t history[3]; /* newest first; series is their mean */
+    uint64_t series;                      /* mean of the last three good scrapes, after metric relabelling */
+    uint64_t scraped;                     /* last good scrape, before metric relabelling */
+    uint64_t whole_series, whole_scraped; /* of a part: the whole body's, last good scrape; else 0 */
+    uint64_t history[3];                  /* newest first; series is their mean */
     uint32_t history_len;
     uint32_t scrapes;             /* attempts since this shard loaded the assignment */
     uint32_t good_scrapes;        /* successes among them */

@@ -9,7 +9,9 @@
 #include "model/target.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/invariant.h"
 #include "base/mem.h"
+#include "model/part.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,6 +45,12 @@ uint64_t target_place_key(const char *job, const char *url)
     return hash_pair(xxh64(job, strlen(job), 0), xxh64(url, strlen(url), 0));
 }
 
+static uint64_t place_key_of(const char *job, const char *url, const struct target *t)
+{
+    uint64_t key = target_place_key(job, url);
+    return target_is_part(t) ? hash_pair(key, t->part + UINT64_C(1)) : key;
+}
+
 uint64_t target_key_hash(const char *job_interned, uint64_t hash)
 {
     return hash_pair((uint64_t)(uintptr_t)job_interned, hash);
@@ -51,13 +59,18 @@ uint64_t target_key_hash(const char *job_interned, uint64_t hash)
 struct target *target_new_with_hash(const char *job_interned, uint64_t hash, struct labels *labels, const char *url,
                                     int64_t interval_ms, int64_t timeout_ms)
 {
+    unsigned part, parts;
     size_t url_size = strlen(url) + 1;
     struct target *t = mem_calloc(1, sizeof(*t) + url_size);
     atomic_init(&t->refs, 1);
     t->job = job_interned;
     t->hash = hash;
-    t->place_key = target_place_key(job_interned, url);
     t->labels = labels;
+    if (part_read(labels, &part, &parts)) {
+        t->part = (uint16_t)part;
+        t->parts = (uint16_t)parts;
+    }
+    t->place_key = place_key_of(job_interned, url, t);
     t->url = memcpy(t + 1, url, url_size);
     t->interval_ms = interval_ms;
     t->timeout_ms = timeout_ms;
@@ -70,6 +83,16 @@ struct target *target_new(const char *job_interned, struct labels *labels, struc
     uint64_t hash = target_hash(labels, url, interval_ms, timeout_ms, job_interval_ms, job_timeout_ms);
     struct target *t = target_new_with_hash(job_interned, hash, labels, url, interval_ms, timeout_ms);
     t->discovered = discovered;
+    return t;
+}
+
+struct target *target_part(const struct target *whole, unsigned part, unsigned parts)
+{
+    invariant(!target_is_part(whole));
+    uint64_t hash = hash_pair(whole->hash, ((uint64_t)parts << 16) + part);
+    struct target *t = target_new_with_hash(whole->job, hash, part_labels(whole->labels, part, parts), whole->url,
+                                            whole->interval_ms, whole->timeout_ms);
+    t->discovered = whole->discovered != NULL ? labels_ref(whole->discovered) : NULL;
     return t;
 }
 

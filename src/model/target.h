@@ -5,7 +5,8 @@
  * hash, then the scrape URL); labels are those after relabelling, `__*` included, `__meta_*` not, `__scrape_interval__`
  * and
  * `__scrape_timeout__` left out when equal to the job's. The key in memory is (job, hash). place_key = hash of (job,
- * URL) carries shard affinity and load history across label edits. */
+ * URL) carries shard affinity and load history across label edits; that of a part is mixed with its number, so that
+ * part i stays where part i was when the number of parts changes, and no part has the history of the whole. */
 #ifndef KVASS_MODEL_TARGET_H
 #define KVASS_MODEL_TARGET_H
 
@@ -21,6 +22,7 @@ struct target {
     struct labels *discovered; /* before relabelling; NULL when unknown (read back from a shard) */
     char *url;                 /* what the proxy fetches: scheme://host:port/path?query */
     int64_t interval_ms, timeout_ms;
+    uint16_t part, parts; /* part of how many (model/part.h), read from the labels; parts 0: the whole target */
 };
 
 /* Takes over the references to labels and discovered (may be NULL) and copies url. job_interval_ms and job_timeout_ms
@@ -31,6 +33,15 @@ struct target *target_new(const char *job_interned, struct labels *labels, struc
 /* As target_new with a hash read from the wire instead of a computed one. */
 struct target *target_new_with_hash(const char *job_interned, uint64_t hash, struct labels *labels, const char *url,
                                     int64_t interval_ms, int64_t timeout_ms);
+
+/* Part `part` of `parts` (2 to PARTS_MAX) of a whole target. Its hash follows from the whole's, part and parts: the
+ * same on every coordinator, another for every part and every number of parts. */
+struct target *target_part(const struct target *whole, unsigned part, unsigned parts);
+
+static inline bool target_is_part(const struct target *t)
+{
+    return t->parts != 0;
+}
 
 struct target *target_ref(const struct target *t);
 void target_unref(const struct target *t); /* NULL is fine */

@@ -239,6 +239,10 @@ void wire_write_status(struct json_writer *w, enum assignment_state state, const
     json_kv_str(w, "health", target_health_name(s->health));
     json_kv_u64(w, "series", s->series);
     json_kv_u64(w, "totalSeries", s->scraped);
+    if (s->whole_scraped != 0) {
+        json_kv_u64(w, "wholeSeries", s->whole_series);
+        json_kv_u64(w, "wholeTotalSeries", s->whole_scraped);
+    }
     json_kv_str(w, "TargetState", assignment_state_wire(state));
     json_kv_u64(w, "ScrapeTimes", s->scrapes);
     json_kv_u64(w, "goodScrapes", s->good_scrapes);
@@ -257,10 +261,18 @@ void wire_write_runtimeinfo(struct json_writer *w, const struct shard_info *info
     if (info->idle_since_ms != 0) {
         put_time(w, "IdleStartAt", info->idle_since_ms);
     }
+    if (info->resident_bytes != 0) {
+        json_kv_u64(w, "residentBytes", info->resident_bytes);
+        json_kv_u64(w, "residentSeries", info->resident_series);
+        put_time(w, "processStartAt", info->process_started_ms);
+    }
     json_kv_str(w, "health", shard_health_name(info->health));
     json_kv_u64(w, "generation", info->generation);
     json_kv_u64(w, "epoch", info->epoch);
     json_kv_u64(w, "configGeneration", info->config_generation);
+    if (info->parts_max > 1) {
+        json_kv_u64(w, "maxParts", info->parts_max);
+    }
     if (info->error[0] != '\0') {
         json_kv_str(w, "error", info->error);
     }

@@ -58,10 +58,11 @@ void wire_targets_free(struct assignment *items, size_t count);
 int wire_read_old_store(const json_t *root, struct assignment **ret, size_t *ret_count, int64_t *ret_idle_since_ms,
                         struct errctx *err) MUST_CHECK;
 
-/* goodScrapes is ours; from a Go sidecar it is taken as ScrapeTimes of a target that is up. */
+/* goodScrapes, wholeSeries and wholeTotalSeries are ours; from a Go sidecar the first is taken as ScrapeTimes of a
+ * target that is up. */
 int wire_read_status(const json_t *object, enum assignment_state *ret_state, struct target_status *ret,
                      struct errctx *err) MUST_CHECK;
-/* health, error, generation, epoch and configGeneration are ours; without them a shard that answers is ready.
+/* health, error, generation, epoch, configGeneration and maxParts are ours; without them a shard that answers is ready.
  * last_seen_ms stays 0. */
 int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct errctx *err) MUST_CHECK;
 

@@ -10,8 +10,8 @@
 #include "base/vec.h"
 #include "model/wire.h"
 
-#define JOB_NAME_BYTES_MAX 4096
-#define JOBS_MAX           100000
+#define JOB_NAME_BYTES_MAX     4096
+#define JOBS_MAX               100000
 #define EXTRA_CONFIG_BYTES_MAX 65536
 
 static int wrong_type(struct errctx *err, const char *key, const char *expected)
@@ -324,6 +324,8 @@ int wire_read_status(const json_t *object, enum assignment_state *ret_state, str
     rc = rc != 0 ? rc : read_duration(object, &s.last_duration_us, err);
     rc = rc != 0 ? rc : read_u64(object, "series", &s.series, err);
     rc = rc != 0 ? rc : read_u64(object, "totalSeries", &s.scraped, err);
+    rc = rc != 0 ? rc : read_u64(object, "wholeSeries", &s.whole_series, err);
+    rc = rc != 0 ? rc : read_u64(object, "wholeTotalSeries", &s.whole_scraped, err);
     rc = rc != 0 ? rc : read_scrapes(object, &s, err);
     if (rc != 0) {
         return rc;
@@ -356,6 +358,7 @@ static int read_shard_health(const json_t *data, enum shard_health *ret, struct 
 int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct errctx *err)
 {
     struct shard_info info = {0};
+    uint64_t parts_max = 0;
     const char *hash = "", *error = "";
     if (!json_is_object(data)) {
         return wrong_type(err, "runtimeinfo", "an object");
@@ -365,9 +368,13 @@ int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct err
     rc = rc != 0 ? rc : read_u64(data, "processSeries", &info.process_series, err);
     rc = rc != 0 ? rc : read_str(data, "ConfigHash", &hash, err);
     rc = rc != 0 ? rc : read_time(data, "IdleStartAt", &info.idle_since_ms, err);
+    rc = rc != 0 ? rc : read_u64(data, "residentBytes", &info.resident_bytes, err);
+    rc = rc != 0 ? rc : read_u64(data, "residentSeries", &info.resident_series, err);
+    rc = rc != 0 ? rc : read_time(data, "processStartAt", &info.process_started_ms, err);
     rc = rc != 0 ? rc : read_u64(data, "generation", &info.generation, err);
     rc = rc != 0 ? rc : read_u64(data, "epoch", &info.epoch, err);
     rc = rc != 0 ? rc : read_u64(data, "configGeneration", &info.config_generation, err);
+    rc = rc != 0 ? rc : read_u64(data, "maxParts", &parts_max, err);
     rc = rc != 0 ? rc : read_str(data, "error", &error, err);
     if (rc == 0 && strlen(hash) >= sizeof(info.config_hash)) {
         rc = errctx_set(err, ERR_LIMIT, "ConfigHash of %zu bytes; at most %zu are accepted", strlen(hash),
@@ -376,6 +383,7 @@ int wire_read_runtimeinfo(const json_t *data, struct shard_info *ret, struct err
     if (rc != 0) {
         return rc;
     }
+    info.parts_max = clamp32(parts_max);
     info.has_generation = json_object_get(data, "generation") != NULL;
     memcpy(info.config_hash, hash, strlen(hash) + 1);
     strncpy(info.error, error, sizeof(info.error) - 1);

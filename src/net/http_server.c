@@ -5,6 +5,10 @@
  * a head that trickles, a body or an answer that moves no byte, bodies that together outgrow their budget. The sweep
  * only ever shuts a socket down; libh2o then finds out by itself and cleans up on its own path.
  *
+ * When all places are taken, whoever comes next gets the place of one that asks for nothing: first of those that never
+ * finished a head, then of idle ones, the longest waiting first. So connections that are only held open, by the
+ * thousand, keep nobody out. A place that is being used is never taken, but then what stands still loses it sooner.
+ *
  * Closing goes step by step, because libh2o asserts on a context with open connections, and its timers are memory of
  * ours that libuv still holds after h2o_context_dispose: see server_finish. */
 #include "net/http_exchange.h"
@@ -21,6 +25,8 @@
 
 #define SERVER_MAGIC      0x68747370U
 #define SWEEP_MS          100
+#define PATIENT_MS        250 /* a place is not taken from one that came just now */
+#define CROWDED_STALL_MS  2000
 #define FORCE_MS          500 /* for the 503s of a forced close to leave */
 #define BODY_BUDGET_TIMES 4
 
@@ -29,7 +35,9 @@ struct server_conn {
     struct http_server *server;
     h2o_socket_t *sock;
     struct server_conn *next, **at;
-    int64_t head_since_ms, still_since_ms;
+    int64_t begun_ms, head_since_ms, still_since_ms;
+    int64_t idle_since_ms; /* since its last request, as far as is known; 0: it has had none */
+    bool busy;
     size_t bytes_read, bytes_queued;
     bool cut;
 };
@@ -60,6 +68,7 @@ struct http_server {
 };
 
 static void on_sweep(uv_timer_t *timer);
+static void make_room(struct http_server *s);
 static void server_finish_soon(struct http_server *s);
 
 /* --- connections */
@@ -105,6 +114,7 @@ static void conn_begin(struct http_server *s, struct server_conn *conn)
         conn->next->at = &conn->next;
     }
     s->conns = conn;
+    conn->begun_ms = timebase_monotonic_ms();
     if (s->conn_count++ == 0) {
         uv_timer_start(&s->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     }
@@ -122,19 +132,6 @@ static void accept_one(struct http_server *s)
         return;
     }
     conn_begin(s, conn);
-}
-
-static void on_connection(uv_stream_t *listener, int status)
-{
-    struct http_server *s = listener->data;
-    if (status != 0 || s->env.closing) {
-        return;
-    }
-    if (s->conn_count >= s->conns_max) {
-        s->accept_pending = true; /* libuv stops polling the listener until uv_accept */
-    } else {
-        accept_one(s);
-    }
 }
 
 /* --- sweep */
@@ -189,11 +186,15 @@ static int sweep_request(h2o_req_t *req, void *data)
     bool in_head = idle && reading && sock->input->size != 0;
     conn->head_since_ms = !in_head ? 0 : conn->head_since_ms != 0 ? conn->head_since_ms : sweep->now_ms;
     bool moving = writing || (!idle && reading);
+    int64_t stall_ms = s->accept_pending && s->stall_ms > CROWDED_STALL_MS ? CROWDED_STALL_MS : s->stall_ms;
+    if (!idle) {
+        conn->idle_since_ms = sweep->now_ms;
+    }
     if (!moving) {
         conn->still_since_ms = 0;
     }
     if ((in_head && sweep->now_ms - conn->head_since_ms > s->head_ms) ||
-        (moving && conn_is_still(conn, sweep->now_ms, s->stall_ms))) {
+        (moving && conn_is_still(conn, sweep->now_ms, stall_ms))) {
         conn_cut(conn);
         return 0;
     }
@@ -214,6 +215,66 @@ static void on_sweep(uv_timer_t *timer)
     if (sweep.body_bytes > s->body_budget_bytes && sweep.largest != NULL) {
         conn_cut(sweep.largest);
     }
+    if (s->accept_pending) {
+        make_room(s);
+    }
+}
+
+/* --- room for one more */
+
+static int mark_busy(h2o_req_t *req, void *data)
+{
+    (void)data;
+    struct server_conn *conn = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+    conn->busy = req->method.base != NULL;
+    return 0;
+}
+
+/* Since when it has been asking for nothing; those in their TLS handshake do so, too. */
+static int64_t conn_waiting_since(const struct server_conn *conn)
+{
+    return conn->idle_since_ms != 0 ? conn->idle_since_ms : conn->begun_ms;
+}
+
+static bool conn_goes_before(const struct server_conn *a, const struct server_conn *b)
+{
+    bool a_is_new = a->idle_since_ms == 0, b_is_new = b->idle_since_ms == 0;
+    return a_is_new != b_is_new ? a_is_new : conn_waiting_since(a) < conn_waiting_since(b);
+}
+
+static void make_room(struct http_server *s)
+{
+    int64_t now_ms = timebase_monotonic_ms();
+    struct server_conn *victim = NULL;
+    for (struct server_conn *conn = s->conns; conn != NULL; conn = conn->next) {
+        if (conn->cut) {
+            return; /* its place will do */
+        }
+        conn->busy = false;
+    }
+    s->globalconf.http1.callbacks.foreach_request(&s->ctx, mark_busy, NULL);
+    for (struct server_conn *conn = s->conns; conn != NULL; conn = conn->next) {
+        if (!conn->busy && (victim == NULL || conn_goes_before(conn, victim))) {
+            victim = conn;
+        }
+    }
+    if (victim != NULL && now_ms - conn_waiting_since(victim) >= PATIENT_MS) {
+        conn_cut(victim);
+    }
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct http_server *s = listener->data;
+    if (status != 0 || s->env.closing) {
+        return;
+    }
+    if (s->conn_count >= s->conns_max) {
+        s->accept_pending = true; /* libuv stops polling the listener until uv_accept */
+        make_room(s);
+    } else {
+        accept_one(s);
+    }
 }
 
 /* --- start */
@@ -221,6 +282,8 @@ static void on_sweep(uv_timer_t *timer)
 static int on_req(h2o_handler_t *handler, h2o_req_t *req)
 {
     struct http_server *s = ((struct server_handler *)handler)->server;
+    struct server_conn *conn = req->conn->callbacks->get_socket(req->conn)->on_close.data;
+    conn->idle_since_ms = timebase_monotonic_ms();
     if (s->raw != NULL) {
         return s->raw(req, s->env.data);
     }

@@ -114,11 +114,9 @@ struct adding {
     double weight;
 };
 
-static void add_family(void *data, struct view name, uint64_t scraped, uint64_t total)
+static void add_figures(struct family_count *f, const char *job, struct view name, double scraped, double total)
 {
-    const struct adding *a = data;
-    struct family_count *f = a->to;
-    struct sum key = {.job = a->job, .name = name};
+    struct sum key = {.job = job, .name = name};
     struct sum *s = hashmap_get(&f->sums, sum_hash(&key), &key);
     if (s == NULL && f->sums.len >= FAMILY_COUNT_NAMES_MAX) {
         key.name = VIEW("other");
@@ -130,23 +128,51 @@ static void add_family(void *data, struct view name, uint64_t scraped, uint64_t 
         s->name = arena_view(f->arena, key.name);
         hashmap_add(&f->sums, sum_hash(s), s);
     }
-    s->scraped += (double)scraped * a->weight;
-    s->total += (double)total * a->weight;
+    s->scraped += scraped;
+    s->total += total;
+}
+
+static void add_family(void *data, struct view name, uint64_t scraped, uint64_t total)
+{
+    const struct adding *a = data;
+    add_figures(a->to, a->job, name, (double)scraped * a->weight, (double)total * a->weight);
+}
+
+static bool mark(struct family_count *f, const char *job, uint64_t hash)
+{
+    struct done key = {job, hash};
+    if (atomic_load(&f->closed) || f->done.len >= FAMILY_COUNT_TARGETS_MAX ||
+        hashmap_get(&f->done, done_hash(&key), &key) != NULL) {
+        return false;
+    }
+    struct done *d = arena_alloc(f->arena, sizeof(*d));
+    *d = key;
+    hashmap_add(&f->done, done_hash(d), d);
+    return true;
 }
 
 void family_count_add(struct family_count *f, const char *job, uint64_t hash, int64_t interval_ms,
                       const struct counter *counter)
 {
-    struct done key = {job, hash};
     struct adding a = {f, job, f->per_second && interval_ms > 0 ? 1000.0 / (double)interval_ms : 1};
     pthread_mutex_lock(&f->lock);
-    if (!atomic_load(&f->closed) && f->done.len < FAMILY_COUNT_TARGETS_MAX &&
-        hashmap_get(&f->done, done_hash(&key), &key) == NULL) {
-        struct done *d = arena_alloc(f->arena, sizeof(*d));
-        *d = key;
-        hashmap_add(&f->done, done_hash(d), d);
+    if (mark(f, job, hash)) {
         counter_each_family(counter, add_family, &a);
     }
+    pthread_mutex_unlock(&f->lock);
+}
+
+void family_count_add_figures(struct family_count *f, const char *job, struct view name, double scraped, double total)
+{
+    pthread_mutex_lock(&f->lock);
+    add_figures(f, job, name, scraped, total);
+    pthread_mutex_unlock(&f->lock);
+}
+
+void family_count_mark(struct family_count *f, const char *job, uint64_t hash)
+{
+    pthread_mutex_lock(&f->lock);
+    (void)mark(f, job, hash);
     pthread_mutex_unlock(&f->lock);
 }
 

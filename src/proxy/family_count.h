@@ -31,6 +31,10 @@ bool family_count_wants(struct family_count *f, const char *job, uint64_t hash);
 void family_count_add(struct family_count *f, const char *job, uint64_t hash, int64_t interval_ms,
                       const struct counter *counter);
 
+/* Figures that somebody else counted, and that one more target of these is done. job is interned, the name copied. */
+void family_count_add_figures(struct family_count *f, const char *job, struct view name, double scraped, double total);
+void family_count_mark(struct family_count *f, const char *job, uint64_t hash);
+
 /* Targets counted so far. After close nothing is wanted any more. */
 size_t family_count_targets(struct family_count *f);
 void family_count_close(struct family_count *f);

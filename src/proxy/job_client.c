@@ -1,6 +1,7 @@
 /* Prepared clients of jobs: see job_client.h. */
 #include "proxy/job_client.h"
 #include "base/vec.h"
+#include "model/part.h"
 
 #define COUNTER_POOL_MAX 64
 
@@ -20,14 +21,16 @@ struct job_client {
 struct job_clients {
     enum count_mode mode;
     size_t line_bytes_max;
+    bool split;
     VEC(struct job_client *) items;
 };
 
-struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max)
+struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max, bool split)
 {
     struct job_clients *clients = mem_calloc(1, sizeof(*clients));
     clients->mode = mode;
     clients->line_bytes_max = line_bytes_max;
+    clients->split = split;
     return clients;
 }
 
@@ -62,6 +65,7 @@ static void fill_counter_conf(struct job_client *c, const struct job_clients *cl
         .body_size_limit = j->body_size_limit,
         .line_bytes_max = clients->line_bytes_max,
         .metric_relabel = c->metric_relabel,
+        .drop_label = clients->split ? VIEW(PART_LABEL) : VIEW(""),
     };
 }
 
@@ -158,10 +162,23 @@ struct counter *job_client_counter_get(struct job_client *c)
     return c->pool.len > 0 ? c->pool.items[--c->pool.len] : counter_new(&c->counter_conf);
 }
 
-struct counter *job_client_counter_by_family(const struct job_client *c)
+/* What is forwarded of a whole depends on its being good, so that one is counted strictly. */
+struct counter *job_client_counter_for(const struct job_client *c, enum counter_use use, bool by_family)
 {
     struct counter_conf conf = c->counter_conf;
-    conf.by_family = true;
+    conf.by_family = by_family;
+    if (use != COUNTER_OF_TARGET) {
+        conf.drop_label = VIEW(PART_LABEL);
+        /* a server of 2.x may take them in without our knowing; if it does not, it does not ask for them either */
+        conf.native_histograms = conf.native_histograms || conf.major == PROMETHEUS_2;
+    }
+    if (use == COUNTER_OF_PART) {
+        conf.body_size_limit = 0;
+    }
+    if (use == COUNTER_OF_WHOLE) {
+        conf.mode = COUNT_STRICT;
+        conf.sample_limit = 0;
+    }
     return counter_new(&conf);
 }
 

@@ -11,7 +11,8 @@
 struct job_client;
 struct job_clients;
 
-struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max);
+/* split: targets may be parts (model/part.h), so jobs have the rule that takes PART_LABEL from their samples. */
+struct job_clients *job_clients_new(enum count_mode mode, size_t line_bytes_max, bool split);
 void job_clients_free(struct job_clients **clients); /* no reference may be out */
 
 /* A reference to the client of a job in conf, or of one that conf has no more but an earlier one had; NULL when it is
@@ -23,10 +24,13 @@ const struct job_conf *job_client_conf(const struct job_client *c);
 struct http_profile *job_client_profile(struct job_client *c);
 enum prometheus_major job_client_major(const struct job_client *c);
 
-/* A counter of this job, from its pool; give it back. */
+/* A counter for a whole target of this job, from its pool; give it back. */
 struct counter *job_client_counter_get(struct job_client *c);
-/* One that keeps figures per family; counter_free it. */
-struct counter *job_client_counter_by_family(const struct job_client *c);
+
+/* One for a certain scrape; counter_free it. by_family: keeps figures per family. For a part, whose body and whose
+ * whole are both counted, the limit for samples is the part's, the limit for the body's size the whole's. */
+enum counter_use { COUNTER_OF_TARGET, COUNTER_OF_PART, COUNTER_OF_WHOLE };
+struct counter *job_client_counter_for(const struct job_client *c, enum counter_use use, bool by_family);
 void job_client_counter_put(struct job_client *c, struct counter *counter);
 
 #endif

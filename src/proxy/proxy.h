@@ -18,6 +18,7 @@ struct proxy_conf {
     double timeout_offset_ratio; /* 0.05; the deadline ends this share, 20 to 500 ms, before Prometheus' own */
     bool pass_compressed;        /* downstream gets the target's encoding instead of identity */
     bool disable_keep_alive;     /* upstream */
+    bool split;                  /* targets may be parts of one */
     const char *scrape_proxy;    /* SCRAPE_PROXY; NULL = none */
     size_t body_bytes_max;       /* decoded; 0 = 1 GiB */
     size_t line_bytes_max;       /* 0 = 1 MiB */

@@ -23,6 +23,7 @@
 static void report(struct scrape *s)
 {
     const struct errctx *err = s->err.code != 0 ? &s->err : &s->count_err;
+    const struct counter_result *whole = scrape_part_whole(s);
     struct scrape_record r = {
         .shard = s->shard,
         .job = s->target->job,
@@ -34,6 +35,8 @@ static void report(struct scrape *s)
         .series = s->counted.series,
         .body_bytes = s->counted.body_bytes,
         .wire_bytes = s->wire_bytes,
+        .whole_scraped = whole->scraped,
+        .whole_series = whole->series,
         .health = err->code == 0 ? TARGET_HEALTH_UP : TARGET_HEALTH_DOWN,
         .http_status = s->head.status,
     };

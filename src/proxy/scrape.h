@@ -65,7 +65,8 @@ struct scrape {
     struct decoder *decoder;
     struct bytes stash; /* came while paused, not decoded yet from stash_at on */
     size_t stash_at, turn_bytes;
-    struct counter *counter;
+    struct counter *counter;   /* of what is forwarded */
+    struct scrape_part *part;  /* NULL: the whole body is */
     struct family_count *families; /* set: counter keeps figures per family for it. The table's */
     struct counter_result counted;
     struct errctx count_err; /* Prometheus would refuse the body: it may read it and say so itself */
@@ -101,6 +102,13 @@ void scrape_fail(struct scrape *s, int status, int code, const char *fmt, ...) _
 void upstream_begin(struct scrape *s);
 void upstream_cancel(struct scrape *s);
 bool upstream_resume(struct scrape *s); /* when paused and there is room; false: it failed, and s may be gone */
+
+/* --- scrape_part.c: what a part of a target needs besides, from the body's beginning on */
+void scrape_part_begin(struct scrape *s, enum exposition_format format);
+int scrape_part_block(struct scrape *s, const char *base, size_t len, struct errctx *err) MUST_CHECK;
+int scrape_part_finish(struct scrape *s, struct errctx *err) MUST_CHECK;
+const struct counter_result *scrape_part_whole(const struct scrape *s); /* the whole body's figures */
+void scrape_part_free(struct scrape *s);
 
 /* --- scrape_downstream.c */
 void downstream_append(struct scrape *s, const char *base, size_t len);

@@ -40,9 +40,12 @@ static void mark_dirty(struct scrape *s)
 static void take_counter(struct scrape *s)
 {
     struct family_count *f = s->is_probe ? NULL : proxy_table_families(s->table);
+    enum counter_use use = target_is_part(s->target) ? COUNTER_OF_PART : COUNTER_OF_TARGET;
     if (f != NULL && family_count_wants(f, s->target->job, s->target->hash)) {
         s->families = f;
-        s->counter = job_client_counter_by_family(s->job);
+    }
+    if (s->families != NULL || use == COUNTER_OF_PART) {
+        s->counter = job_client_counter_for(s->job, use, s->families != NULL);
     } else {
         s->counter = job_client_counter_get(s->job);
     }
@@ -57,6 +60,9 @@ static int begin_body(struct scrape *s)
     int rc = exposition_format_parse(view_of(s->head.content_type), view_of(j->fallback_scrape_protocol),
                                      job_client_major(s->job), &format, &s->count_err);
     counter_start(s->counter, format, s->target->labels);
+    if (target_is_part(s->target)) {
+        scrape_part_begin(s, format);
+    }
     if (!content_encoding_parse(view_of(s->head.content_encoding), &s->encoding)) {
         s->encoding =
             ENCODING_IDENTITY; /* as Prometheus: an encoding it does not know is ignored, the bytes are parsed */
@@ -70,9 +76,20 @@ static int begin_body(struct scrape *s)
     return rc;
 }
 
-/* A decoded block: counted in place, then queued. What Prometheus would refuse is passed on all the same, uncounted: it
- * says why in its own words. What is over a limit of ours, it might store: that scrape is broken off, so that both see
- * it fail. */
+/* A decoded block: counted in place, then queued; of a part's, what belongs to it. What Prometheus would refuse is
+ * passed on all the same, uncounted: it says why in its own words. What is over a limit of ours, it might store: that
+ * scrape is broken off, so that both see it fail. */
+static int pass_on(struct scrape *s, const char *base, size_t len, struct errctx *err)
+{
+    if (s->count_err.code == 0 && counter_feed(s->counter, base, len, &s->count_err) == ERR_LIMIT) {
+        return errctx_set(err, ERR_LIMIT, "%s", s->count_err.msg);
+    }
+    if (!s->pass_compressed) {
+        downstream_append(s, base, len);
+    }
+    return 0;
+}
+
 static int on_block(void *data, const char *base, size_t len, struct errctx *err)
 {
     struct scrape *s = data;
@@ -80,11 +97,9 @@ static int on_block(void *data, const char *base, size_t len, struct errctx *err
     if (s->worker->conf->body_bytes_max != 0 && s->counted.body_bytes > s->worker->conf->body_bytes_max) {
         return errctx_set(err, ERR_LIMIT, "body larger than %zu bytes", s->worker->conf->body_bytes_max);
     }
-    if (s->count_err.code == 0 && counter_feed(s->counter, base, len, &s->count_err) == ERR_LIMIT) {
-        return errctx_set(err, ERR_LIMIT, "%s", s->count_err.msg);
-    }
-    if (!s->pass_compressed) {
-        downstream_append(s, base, len);
+    int rc = s->part != NULL ? scrape_part_block(s, base, len, err) : pass_on(s, base, len, err);
+    if (rc != 0) {
+        return rc;
     }
     s->turn_bytes += len;
     bool full = s->req != NULL && s->waiting.bytes + s->sending.bytes > WAITING_MAX;
@@ -294,6 +309,10 @@ static void on_done(void *data, CURL *easy, CURLcode code)
         scrape_fail(s, 502, ERR_PARSE, "%s", s->err.msg);
         return;
     }
+    if (s->part != NULL && scrape_part_finish(s, &s->err) != 0) {
+        scrape_fail(s, 502, s->err.code, "%s", s->err.msg);
+        return;
+    }
     uint64_t body_bytes = s->counted.body_bytes;
     int rc = counter_finish(s->counter, &s->counted, s->count_err.code == 0 ? &s->count_err : NULL);
     s->counted.body_bytes = body_bytes;
@@ -349,8 +368,9 @@ static void forward_headers(struct scrape *s)
     }
     struct view accepts = accept_encoding_of(req);
     bool identity_only = view_is(trim(accepts), "identity");
-    if (s->worker->conf->pass_compressed || identity_only) {
-        s->pass_compressed = s->worker->conf->pass_compressed;
+    bool pass = s->worker->conf->pass_compressed && !target_is_part(s->target);
+    if (pass || identity_only) {
+        s->pass_compressed = pass;
         add_header(s, "Accept-Encoding: %.*s", VIEW_FMT(accepts.len > 0 ? accepts : VIEW("identity")));
     } else {
         add_header(s, "Accept-Encoding: zstd, gzip");
@@ -467,10 +487,11 @@ void upstream_cancel(struct scrape *s)
     s->redirect_url = NULL;
     bytes_done(&s->stash);
     free_decoder(s);
-    if (s->counter != NULL && s->families != NULL) {
+    if (s->counter != NULL && (s->families != NULL || s->part != NULL)) {
         counter_free(&s->counter);
     } else if (s->counter != NULL) {
         job_client_counter_put(s->job, s->counter);
         s->counter = NULL;
     }
+    scrape_part_free(s);
 }

@@ -198,7 +198,7 @@ int worker_init(struct worker *w, const struct proxy_conf *conf, const int *list
     w->table = first != NULL ? proxy_table_ref(first) : NULL;
     w->loop = loop_new();
     w->curl = curl_loop_new(loop_uv(w->loop), &curl_conf);
-    w->jobs = job_clients_new(conf->count_mode, conf->line_bytes_max);
+    w->jobs = job_clients_new(conf->count_mode, conf->line_bytes_max, conf->split);
     w->ring = record_ring_new();
     curl_loop_on_flush(w->curl, flush_dirty, w);
     w->sweep = loop_timer_new(w->loop, on_sweep, w);

@@ -3,18 +3,16 @@
  * word ("wanted"), never a count of what it happens to list: a shard that is missing there is unknown, not gone. An
  * answer is taken whole or not at all. */
 #include "shard/http_provider.h"
-#include "base/intern.h"
+#include "base/json_writer.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/timebase.h"
-#include "model/wire.h"
-#include "shard/provider_list.h"
+#include "shard/http_shards.h"
 
 #include <stdio.h>
 
-#define ANSWER_BYTES_MAX ((size_t)16 << 20)
-#define AGAIN_MS         200
-#define LOG_EVERY_MS     60000
+#define AGAIN_MS     200
+#define LOG_EVERY_MS 60000
 
 static const struct logctx LOG = {NULL, "component", "shard-service"};
 
@@ -40,102 +38,17 @@ static struct http_provider *http_of(const struct provider *p)
     return (struct http_provider *)(uintptr_t)p;
 }
 
-/* ---------------------------------------------------------------- the answer */
-
-static int text_at(const json_t *o, const char *key, const char **ret, struct errctx *err)
-{
-    const json_t *value = json_object_get(o, key);
-    *ret = "";
-    if (value == NULL || json_is_null(value)) {
-        return 0;
-    }
-    if (!json_is_string(value)) {
-        return errctx_set(err, ERR_INVALID, "%s: expected a string", key);
-    }
-    *ret = json_string_value(value);
-    return 0;
-}
-
-static int number_at(const json_t *o, const char *key, uint64_t max, uint64_t dflt, uint64_t *ret, struct errctx *err)
-{
-    const json_t *value = json_object_get(o, key);
-    *ret = dflt;
-    if (value == NULL || json_is_null(value)) {
-        return 0;
-    }
-    if (!wire_u64(value, ret) || *ret > max) {
-        return errctx_set(err, ERR_INVALID, "%s: expected a number up to %llu", key, (unsigned long long)max);
-    }
-    return 0;
-}
-
-static int read_shard(const json_t *o, struct provider_list *list, struct errctx *err)
-{
-    const char *id, *url, *replica, *zone, *prometheus_url, *error;
-    uint64_t group, capacity;
-    struct provider_shard *shard;
-    const json_t *ready = json_object_get(o, "ready");
-    if (!json_is_object(o)) {
-        return errctx_set(err, ERR_INVALID, "expected an object");
-    }
-    int rc = text_at(o, "id", &id, err);
-    rc = rc != 0 ? rc : text_at(o, "url", &url, err);
-    rc = rc != 0 ? rc : text_at(o, "replica", &replica, err);
-    rc = rc != 0 ? rc : text_at(o, "zone", &zone, err);
-    rc = rc != 0 ? rc : text_at(o, "prometheusUrl", &prometheus_url, err);
-    rc = rc != 0 ? rc : text_at(o, "error", &error, err);
-    rc = rc != 0 ? rc : number_at(o, "group", PROVIDER_SHARDS_MAX - 1, PROVIDER_GROUP_NONE, &group, err);
-    rc = rc != 0 ? rc : number_at(o, "capacity", (uint64_t)1e12, 0, &capacity, err);
-    if (rc == 0 && ready != NULL && !json_is_boolean(ready)) {
-        rc = errctx_set(err, ERR_INVALID, "ready: expected true or false");
-    }
-    rc = rc != 0 ? rc
-                 : provider_list_add(list, id, replica, (unsigned)group, url,
-                                     prometheus_url[0] != '\0' ? prometheus_url : NULL, &shard, err);
-    if (rc != 0) {
-        return rc;
-    }
-    shard->zone = intern(zone);
-    shard->capacity_series = capacity;
-    shard->health = json_is_false(ready) ? SHARD_HEALTH_STARTING : SHARD_HEALTH_READY;
-    snprintf(shard->error, sizeof(shard->error), "%s", json_is_false(ready) ? error : "");
-    return 0;
-}
+/* ---------------------------------------------------------------- calls */
 
 static int read_answer(const struct http_answer *a, const struct provider_list *before, struct provider_list *ret,
                        unsigned *ret_desired, struct errctx *err)
 {
-    struct provider_list list = {0};
-    uint64_t wanted = 0;
-    if (a->err.code != 0 || a->status != 200) {
-        return a->err.code != 0 ? errctx_set(err, a->err.code, "%s", a->err.msg)
-                                : errctx_set(err, ERR_UNAVAILABLE, "status %d", a->status);
+    if (a->err.code != 0) {
+        return errctx_set(err, a->err.code, "%s", a->err.msg);
     }
-    json_t *root = wire_parse(a->body, ANSWER_BYTES_MAX, err);
-    const json_t *shards = json_object_get(root, "shards");
-    int rc = root == NULL ? ERR_PARSE : 0;
-    if (rc == 0 && !json_is_array(shards)) {
-        rc = errctx_set(err, ERR_INVALID, "no list of shards");
-    }
-    for (size_t i = 0; rc == 0 && i < json_array_size(shards); i++) {
-        rc = read_shard(json_array_get(shards, i), &list, err);
-        if (rc != 0) {
-            errctx_prefix(err, rc, "shards[%zu]", i);
-        }
-    }
-    rc = rc != 0 ? rc : provider_list_finish(&list, before, err);
-    rc = rc != 0 ? rc : number_at(root, "wanted", PROVIDER_SHARDS_MAX, provider_list_groups(&list), &wanted, err);
-    json_decref(root);
-    if (rc != 0) {
-        provider_list_done(&list);
-        return rc;
-    }
-    *ret = list;
-    *ret_desired = (unsigned)wanted;
-    return 0;
+    return a->status == 200 ? http_shards_read(a->body, before, ret, ret_desired, err)
+                            : errctx_set(err, ERR_UNAVAILABLE, "status %d", a->status);
 }
-
-/* ---------------------------------------------------------------- calls */
 
 static void go(struct http_provider *p);
 
@@ -213,7 +126,7 @@ static void go(struct http_provider *p)
         .body = bytes_view(&body),
         .content_type = "application/json",
         .timeout_ms = p->conf.call_timeout_ms,
-        .answer_bytes_max = ANSWER_BYTES_MAX,
+        .answer_bytes_max = HTTP_SHARDS_BYTES_MAX,
         .profile = p->conf.profile,
     };
     if (p->is_put) {

@@ -484,6 +484,14 @@ static void env_defaults(struct local_env *env)
     env->leave_ms = env->leave_ms != 0 ? env->leave_ms : 30000;
 }
 
+static unsigned first_head_source(const struct local_env *env)
+{
+    return env->server == RENDER_VMAGENT ? HEAD_OF_VMAGENT
+           : env->skip_head_series       ? HEAD_FROM_COUNTS
+           : env->server == RENDER_AGENT ? HEAD_FROM_METRICS
+                                         : HEAD_FROM_TSDB;
+}
+
 struct shard *local_shard_new(const struct local_env *env, const char *id, const char *replica, unsigned group,
                               const char *dir, const char *prometheus_url)
 {
@@ -499,8 +507,9 @@ struct shard *local_shard_new(const struct local_env *env, const char *id, const
     s->base = (struct shard){.ops = &LOCAL_OPS, .id = intern(id), .replica = intern(replica), .group = group};
     s->base.prometheus_url = s->url;
     s->log = (struct logctx){NULL, "shard", s->base.id};
-    s->head_source = s->env.skip_head_series ? HEAD_FROM_COUNTS : HEAD_FROM_TSDB;
+    s->head_source = first_head_source(&s->env);
     s->info.health = SHARD_HEALTH_UNKNOWN;
+    s->info.parts_max = env->parts_max;
     hashmap_init(&s->entries, entry_equal);
     update_idle(s);
     if (access(s->pending_path, F_OK) == 0) {

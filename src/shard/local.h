@@ -21,10 +21,13 @@ struct local_env {
     const char *proxy_url; /* goes into every job */
     enum target_form form;
     bool drop_rules, self_monitor;
+    enum render_server server; /* who scrapes */
     bool skip_head_series;     /* --shard.fetch-head-series=false: the sum of counted series is the head */
+    unsigned parts_max;        /* --split.max-parts; over 1, targets may be parts */
     gid_t gid;                 /* group of the files; (gid_t)-1 = leave it */
     const char *config_path;   /* the generated file; NULL = <dir>/prometheus.yml. With one, dir is not ours alone */
     const char *pending_path;  /* marks a reload that is owed; NULL = <dir>/reload.pending */
+    int64_t memory_ms;         /* between two readings of Prometheus' memory; 0 = never */
     int64_t poll_ms;           /* between two readings of the head; 0 = 10 s */
     int64_t call_timeout_ms;   /* 0 = 5 s */
     int64_t reload_timeout_ms; /* 0 = 60 s: Prometheus answers when the reload is through */

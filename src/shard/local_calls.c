@@ -4,9 +4,10 @@
  * the call began, so a change in between asks once more. Prometheus refusing a configuration (500) goes on with the old
  * one; its sentence becomes the shard's error.
  *
- * Head series: /api/v1/status/tsdb; from /metrics where that does not exist; from our own counts where neither has them
- * (agent mode, vmagent). One reading at a time, each with a deadline, so that a Prometheus that hangs costs nothing but
- * its own row. */
+ * Head series: /api/v1/status/tsdb; from /metrics where that does not exist (agent mode); from our own counts where
+ * neither has them. vmagent is asked for /metrics all the same: it takes any reload, and tells there that it refused
+ * the file. One reading at a time, each with a deadline, so that a Prometheus that hangs costs nothing but its own row.
+ */
 #include "base/metrics.h"
 #include "base/timebase.h"
 #include "model/wire.h"
@@ -120,16 +121,15 @@ static bool read_tsdb(struct view body, uint64_t *ret)
     return ok;
 }
 
-/* The value of prometheus_tsdb_head_series in a text exposition. */
-static bool read_metrics(struct view body, uint64_t *ret)
+/* The value of a series without labels in a text exposition; name ends in a blank. */
+static bool read_metric(struct view body, struct view name, uint64_t *ret)
 {
-    static const struct view NAME = {"prometheus_tsdb_head_series ", 28};
     while (body.len > 0) {
         const char *end = memchr(body.base, '\n', body.len);
         size_t len = end != NULL ? (size_t)(end - body.base) : body.len;
-        if (len > NAME.len && len < NAME.len + 40 && view_has_prefix(body, NAME)) {
+        if (len > name.len && len < name.len + 40 && view_has_prefix(body, name)) {
             char text[48];
-            snprintf(text, sizeof(text), "%.*s", (int)(len - NAME.len), body.base + NAME.len);
+            snprintf(text, sizeof(text), "%.*s", (int)(len - name.len), body.base + name.len);
             double value = strtod(text, NULL);
             if (!(value >= 0 && value < 9e15)) {
                 return false;
@@ -141,6 +141,12 @@ static bool read_metrics(struct view body, uint64_t *ret)
         body.len -= len + (end != NULL);
     }
     return false;
+}
+
+static bool read_head(struct view body, uint64_t *ret)
+{
+    return read_metric(body, VIEW("prometheus_tsdb_head_series "), ret) ||
+           read_metric(body, VIEW("prometheus_agent_active_series "), ret);
 }
 
 static uint64_t counted_series(const struct local_shard *s)
@@ -155,6 +161,20 @@ static uint64_t counted_series(const struct local_shard *s)
 
 static void poll_start(struct local_shard *s, int64_t now_ms);
 
+/* vmagent's answer to a reload comes before it has looked at the file. */
+static void take_refusal(struct local_shard *s, struct view body)
+{
+    static const char REFUSED[] = "vmagent refuses the file and goes on with the one before; its log says why";
+    uint64_t good = 1;
+    if (s->reload_pending || !read_metric(body, VIEW("vm_promscrape_config_last_reload_successful "), &good)) {
+        return;
+    }
+    if (good == 0 && strcmp(s->reload_error, REFUSED) != 0) {
+        log_warn(&s->log, "reload vmagent", "err", REFUSED);
+    }
+    snprintf(s->reload_error, sizeof(s->reload_error), "%s", good == 0 ? REFUSED : "");
+}
+
 /* A healthy answer without the figure: ask the next source at once. */
 static void take_figure(struct local_shard *s, struct view body, int64_t now_ms)
 {
@@ -166,10 +186,14 @@ static void take_figure(struct local_shard *s, struct view body, int64_t now_ms)
         }
         break;
     case HEAD_FROM_METRICS:
-        if (!read_metrics(body, &s->info.head_series)) {
+        if (!read_head(body, &s->info.head_series)) {
             s->head_source = HEAD_FROM_COUNTS;
             s->info.head_series = counted_series(s);
         }
+        break;
+    case HEAD_OF_VMAGENT:
+        s->info.head_series = counted_series(s);
+        take_refusal(s, body);
         break;
     case HEAD_FROM_COUNTS:
     default:
@@ -178,13 +202,36 @@ static void take_figure(struct local_shard *s, struct view body, int64_t now_ms)
     }
 }
 
+/* Memory and head of one moment; an answer without them says nothing. */
+static void on_memory(void *data, const struct http_answer *answer)
+{
+    struct local_shard *s = data;
+    uint64_t bytes = 0, series = 0, started = 0;
+    s->memory_call = NULL;
+    if (answer->status == 200 && read_metric(answer->body, VIEW("process_resident_memory_bytes "), &bytes) &&
+        read_metric(answer->body, VIEW("process_start_time_seconds "), &started)) {
+        s->info.resident_series = read_head(answer->body, &series) ? series : s->info.head_series;
+        s->info.resident_bytes = bytes;
+        s->info.process_started_ms = (int64_t)started * 1000;
+    }
+}
+
+static void memory_start(struct local_shard *s, int64_t now_ms)
+{
+    char url[512];
+    snprintf(url, sizeof(url), "%s/metrics", s->url);
+    struct http_request req = {.url = url, .timeout_ms = s->env.call_timeout_ms, .answer_bytes_max = METRICS_BYTES_MAX};
+    s->next_memory_ms = now_ms + s->env.memory_ms;
+    s->memory_call = http_client_send(s->env.http, &req, on_memory, s);
+}
+
 static void on_poll_answer(void *data, const struct http_answer *answer)
 {
     struct local_shard *s = data;
     int64_t now_ms = local_now_ms(s);
     s->poll_call = NULL;
     /* vmagent answers 400 for a path it does not have. */
-    bool absent = (answer->status == 404 || answer->status == 400) && s->head_source != HEAD_FROM_COUNTS;
+    bool absent = (answer->status == 404 || answer->status == 400) && s->head_source < HEAD_FROM_COUNTS;
     if (answer->status == 200 || absent) {
         bool was_ready = s->info.health == SHARD_HEALTH_READY;
         s->poll_error[0] = '\0';
@@ -204,14 +251,16 @@ static void on_poll_answer(void *data, const struct http_answer *answer)
 
 static void poll_start(struct local_shard *s, int64_t now_ms)
 {
-    static const char *const PATHS[] = {
-        [HEAD_FROM_TSDB] = "/api/v1/status/tsdb", [HEAD_FROM_METRICS] = "/metrics", [HEAD_FROM_COUNTS] = "/-/ready"};
+    static const char *const PATHS[] = {[HEAD_FROM_TSDB] = "/api/v1/status/tsdb",
+                                        [HEAD_FROM_METRICS] = "/metrics",
+                                        [HEAD_FROM_COUNTS] = "/-/ready",
+                                        [HEAD_OF_VMAGENT] = "/metrics"};
     char url[512];
     snprintf(url, sizeof(url), "%s%s", s->url, PATHS[s->head_source]);
     struct http_request req = {.url = url,
                                .timeout_ms = s->env.call_timeout_ms,
                                .answer_bytes_max =
-                                   s->head_source == HEAD_FROM_METRICS ? METRICS_BYTES_MAX : TSDB_BYTES_MAX};
+                                   s->head_source == HEAD_FROM_TSDB ? TSDB_BYTES_MAX : METRICS_BYTES_MAX};
     s->next_poll_ms = now_ms + (s->info.health == SHARD_HEALTH_READY || s->env.poll_ms < 1000 ? s->env.poll_ms : 1000);
     s->poll_call = http_client_send(s->env.http, &req, on_poll_answer, s);
 }
@@ -221,6 +270,10 @@ void local_calls_tick(struct local_shard *s, int64_t now_ms)
     if (s->reload_pending && s->reload_call == NULL && now_ms >= s->next_reload_ms) {
         reload_start(s);
     }
+    if (s->env.memory_ms > 0 && s->memory_call == NULL && now_ms >= s->next_memory_ms &&
+        s->info.health == SHARD_HEALTH_READY) {
+        memory_start(s, now_ms);
+    }
     if (s->poll_call == NULL && now_ms >= s->next_poll_ms) {
         poll_start(s, now_ms);
     }
@@ -228,6 +281,10 @@ void local_calls_tick(struct local_shard *s, int64_t now_ms)
 
 void local_calls_cancel(struct local_shard *s)
 {
+    if (s->memory_call != NULL) {
+        http_call_cancel(s->memory_call);
+        s->memory_call = NULL;
+    }
     if (s->reload_call != NULL) {
         http_call_cancel(s->reload_call);
         s->reload_call = NULL;

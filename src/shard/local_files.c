@@ -134,6 +134,8 @@ static void render_options_fill(const struct local_shard *s, struct render_optio
                                     .shard_id = s->base.id,
                                     .replica = s->base.replica[0] != '\0' ? s->base.replica : NULL,
                                     .drop_rules = s->env.drop_rules,
+                                    .split = s->env.parts_max > 1,
+                                    .server = s->env.server,
                                     .self_monitor = s->env.self_monitor,
                                     .prometheus_address = address != NULL ? address + 3 : s->url};
 }

@@ -61,7 +61,9 @@ struct local_shard {
 
     struct http_call *poll_call;
     int64_t next_poll_ms;
-    enum { HEAD_FROM_TSDB, HEAD_FROM_METRICS, HEAD_FROM_COUNTS } head_source;
+    struct http_call *memory_call;
+    int64_t next_memory_ms;
+    enum { HEAD_FROM_TSDB, HEAD_FROM_METRICS, HEAD_FROM_COUNTS, HEAD_OF_VMAGENT } head_source;
     char poll_error[256];
 
     struct shard_info info;

@@ -61,7 +61,8 @@ static int64_t or_default(int64_t value, int64_t fallback)
 
 static int check_conf(const struct process_conf *c, struct errctx *err)
 {
-    static const char *const OURS[] = {"--config.file", "--storage.tsdb.path", "--web.listen-address"};
+    static const char *const OURS[] = {"--config.file", "--storage.tsdb.path", "--storage.agent.path",
+                                       "--web.listen-address"};
     unsigned base = c->base_port != 0 ? c->base_port : DEFAULT_BASE_PORT;
     unsigned groups = c->groups_max != 0 ? c->groups_max : DEFAULT_GROUPS_MAX;
     int rc = provider_ports_check(base, groups, err);

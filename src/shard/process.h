@@ -23,10 +23,11 @@ struct process_conf {
     const char *data_dir;          /* store.path; absolute */
     const char *binary;            /* NULL = "prometheus"; a path, or looked up in PATH */
     const char *const *extra_args; /* NULL-ended; NULL = none. They come last and may not repeat ours */
-    unsigned base_port;            /* port of group 0 on 127.0.0.1; 0 = 19090 */
-    unsigned groups_max;           /* 0 = 100 */
-    uint64_t capacity_series;      /* 0 = the default limit */
-    bool stop_children;    /* stop(): end the children too; false leaves them running for the next kvass to adopt */
+    const char *agent_flag; /* what asks for agent mode, "--agent"; NULL = servers. Agents store in agent/, not data/ */
+    unsigned base_port;     /* port of group 0 on 127.0.0.1; 0 = 19090 */
+    unsigned groups_max;    /* 0 = 100 */
+    uint64_t capacity_series; /* 0 = the default limit */
+    bool stop_children;       /* stop(): end the children too; false leaves them running for the next kvass to adopt */
     bool delete_data;      /* shrinking removes a shard's folder after its end (off unless asked for: guarantee 10) */
     int64_t stop_grace_ms; /* SIGTERM to SIGKILL; 0 = 75 s: flushing to a remote store may take a minute */
     int64_t backoff_first_ms, backoff_max_ms; /* 0 = 1 s, 60 s */

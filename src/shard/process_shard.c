@@ -103,12 +103,15 @@ static const char **make_argv(struct supervised *s)
     while (extra != NULL && extra[count] != NULL) {
         count++;
     }
-    const char **argv = mem_calloc(count + 6, sizeof(*argv));
+    const char **argv = mem_calloc(count + 7, sizeof(*argv));
     argv[len++] = s->env->conf.binary;
     argv[len++] = mem_printf("--config.file=%s/prometheus.yml", s->dir);
     argv[len++] = mem_strdup(s->identity);
     argv[len++] = mem_printf("--web.listen-address=127.0.0.1:%u", s->port);
     argv[len++] = mem_strdup("--web.enable-lifecycle");
+    if (s->env->conf.agent_flag != NULL) {
+        argv[len++] = mem_strdup(s->env->conf.agent_flag);
+    }
     for (size_t i = 0; i < count; i++) {
         argv[len++] = mem_strdup(extra[i]);
     }
@@ -137,7 +140,8 @@ struct supervised *supervised_new(struct supervised_env *env, unsigned group)
     s->id = intern(id);
     s->dir = mem_printf("%s/shards/%s", env->conf.data_dir, id);
     s->url = mem_printf("http://127.0.0.1:%u", s->port);
-    s->identity = mem_printf("--storage.tsdb.path=%s/data", s->dir);
+    s->identity = env->conf.agent_flag != NULL ? mem_printf("--storage.agent.path=%s/agent", s->dir)
+                                               : mem_printf("--storage.tsdb.path=%s/data", s->dir);
     s->pid_file = mem_printf("%s/pid", s->dir);
     s->log_file = mem_printf("%s/prometheus.log", s->dir);
     s->argv = make_argv(s);

@@ -125,8 +125,9 @@ static void number_by_position(struct provider_list *l)
     }
 }
 
-static void make_ids_unique(struct provider_list *l)
+static bool make_ids_unique(struct provider_list *l)
 {
+    bool is_any_shared = false;
     for (size_t i = 0; i < l->items.len; i++) {
         const char *id = l->items.items[i].id;
         bool is_shared = false;
@@ -135,7 +136,7 @@ static void make_ids_unique(struct provider_list *l)
                 char *name = mem_printf("%s/%s", l->items.items[k].replica, id);
                 l->items.items[k].id = intern(name);
                 free(name);
-                is_shared = true;
+                is_shared = is_any_shared = true;
             }
         }
         if (is_shared) {
@@ -144,6 +145,20 @@ static void make_ids_unique(struct provider_list *l)
             free(name);
         }
     }
+    return is_any_shared;
+}
+
+/* A replica's name in front may make an id that somebody else has. */
+static const char *doubled_id(const struct provider_list *l)
+{
+    for (size_t i = 0; i < l->items.len; i++) {
+        for (size_t k = i + 1; k < l->items.len; k++) {
+            if (l->items.items[k].id == l->items.items[i].id) {
+                return l->items.items[k].id;
+            }
+        }
+    }
+    return NULL;
 }
 
 static int by_replica_and_group(const void *a, const void *b)
@@ -163,7 +178,11 @@ int provider_list_finish(struct provider_list *l, const struct provider_list *be
     } else {
         number_by_position(l);
     }
-    make_ids_unique(l);
+    const char *doubled = make_ids_unique(l) ? doubled_id(l) : NULL;
+    if (doubled != NULL) {
+        return errctx_set(err, ERR_INVALID,
+                          "two shards would be called '%.300s'; expected ids without a replica in front", doubled);
+    }
     if (l->items.len > 1) {
         qsort(l->items.items, l->items.len, sizeof(*l->items.items), by_replica_and_group);
     }

@@ -145,7 +145,10 @@ static void remote_set_config(struct shard *base, struct promconf *conf, uint64_
     s->conf = promconf_ref(conf);
     s->config_generation = config_generation;
     if (!same) {
-        s->config_known[0] = '\0';
+        if (strcmp(s->config_hash, conf->hash) != 0) {
+            s->config_known[0] = '\0';
+        }
+        s->config_hash[0] = '\0';
         s->config_learn = s->config_refused = false;
         remote_push_want(&s->config);
         s->config.is_due = !s->is_read || !remote_config_in_sync(s);
@@ -361,6 +364,13 @@ void remote_shard_set_stop_reason(struct shard *base, const char *reason)
     s->stop_reason = mem_strdup(reason);
     remote_push_want(&s->stop);
     remote_calls_go(s);
+}
+
+void remote_shard_set_word(struct shard *base, const char *config_hash, const char *word)
+{
+    struct remote_shard *s = remote_of(base);
+    snprintf(s->config_hash, sizeof(s->config_hash), "%s", config_hash);
+    snprintf(s->config_known, sizeof(s->config_known), "%s", word);
 }
 
 void remote_shard_read_soon(struct shard *base)

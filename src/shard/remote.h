@@ -35,6 +35,9 @@ struct remote_env {
     void (*on_conflict)(void *data, struct shard *s, const char *message);
     /* The first reading found that scraping is stopped there. */
     void (*on_stopped)(void *data, struct shard *s, const char *reason);
+    /* What a Go sidecar calls the configuration with that hash: worth keeping, see remote_shard_set_word. NULL: not
+     * kept. */
+    void (*on_word)(void *data, struct shard *s, const char *config_hash, const char *word);
     void *data;
     int64_t (*now_ms)(void *data); /* monotonic; NULL = the real clock */
 };
@@ -45,6 +48,10 @@ struct shard *remote_shard_new(const struct remote_env *env, const char *id, con
 
 /* What the shard shall do with scrapes: "" = make them. Pushed when it changes, and again when the shard forgot. */
 void remote_shard_set_stop_reason(struct shard *s, const char *reason);
+
+/* What an on_word of an earlier life said: a shard that still calls its configuration so need not get it again. Before
+ * the first set_config. */
+void remote_shard_set_word(struct shard *s, const char *config_hash, const char *word);
 
 /* A reading as soon as a lane is free. */
 void remote_shard_read_soon(struct shard *s);

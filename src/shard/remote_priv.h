@@ -72,6 +72,7 @@ struct remote_shard {
     struct promconf *conf;
     uint64_t config_generation, pushed_config_generation;
     char config_known[65]; /* the ConfigHash that means `conf` here; "" = not learnt */
+    char config_hash[65];  /* of which config_known was said in an earlier life; "" = of none */
     bool config_learn;     /* the next reading tells it */
     bool config_refused;   /* it has a file of its own: what it runs is accepted */
 

@@ -17,6 +17,9 @@ static void learn_config(struct remote_shard *s)
     if (s->config_learn && is_through && i->config_hash[0] != '\0') {
         memcpy(s->config_known, i->config_hash, sizeof(s->config_known));
         s->config_learn = false;
+        if (!i->has_generation && s->env.on_word != NULL && s->conf != NULL) {
+            s->env.on_word(s->env.data, &s->base, s->conf->hash, s->config_known);
+        }
     }
     if (s->config_learn && !s->config.is_due) { /* not applied yet, or lost before we saw it: then again, in a while */
         remote_push_want(&s->config);

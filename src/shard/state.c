@@ -4,7 +4,8 @@
  * state of a hundred thousand targets is then read and written in constant memory; zstd because labels repeat; a
  * checksum because a half-written file must be noticed, not believed. Writing is atomic, so a bad file means a broken
  * disk, a foreign file or a newer kvass; none of these may stop us from starting, and none may be overwritten unseen
- * (guarantee 19): it is set aside.
+ * (guarantee 19): it is set aside. The file before the newest is kept for that day: an assignment that is one write old
+ * is worth more than none.
  *
  * Numbers that fill 64 bits are written as strings. Keys that are not known are skipped, so that fields can be added.
  */
@@ -42,6 +43,7 @@ void state_free(struct state **handle)
     }
     free(s->shards);
     free(s->loads);
+    free(s->fallback);
     free(s->stop_reason);
     free(s->config_text);
     free(s);
@@ -102,7 +104,9 @@ int state_save(const char *path, const struct state *s, struct errctx *err)
     struct bytes out;
     bytes_init(&out, STATE_FILE_BYTES_MAX);
     int rc = state_encode(s, &out, err);
-    rc = rc == 0 ? files_write_atomic(path, bytes_view(&out), 0600, (gid_t)-1, err) : rc;
+    char *old_path = mem_printf("%s.old", path);
+    rc = rc == 0 ? files_write_keeping(path, old_path, bytes_view(&out), 0600, err) : rc;
+    free(old_path);
     bytes_done(&out);
     return rc;
 }
@@ -145,7 +149,23 @@ static int decode_own(struct view file, const void *arg, struct state **ret, str
 
 int state_read(const char *path, struct state **ret, struct errctx *err)
 {
-    return read_file(path, decode_own, NULL, ret, err);
+    struct errctx why = ERRCTX_INIT, why_old = ERRCTX_INIT;
+    int rc = read_file(path, decode_own, NULL, ret, &why);
+    if (rc == 0) {
+        return 0;
+    }
+    char *old_path = mem_printf("%s.old", path);
+    int rc_old = read_file(old_path, decode_own, NULL, ret, &why_old);
+    free(old_path);
+    if (rc_old == 0) {
+        (*ret)->fallback = mem_strdup(why.msg);
+        return 0;
+    }
+    if (rc == ERR_NOT_FOUND) {
+        return errctx_set(err, rc_old, "%s", why_old.msg);
+    }
+    return rc_old == ERR_NOT_FOUND ? errctx_set(err, rc, "%s", why.msg)
+                                   : errctx_set(err, rc, "%s; %s", why.msg, why_old.msg);
 }
 
 static int decode_old(struct view file, const void *shard_id, struct state **ret, struct errctx *err)

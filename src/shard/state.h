@@ -3,7 +3,7 @@
  *
  * File: "KVASS1", two zero bytes, length and XXH64 of the rest (64 bits each, little endian), then zstd of JSON lines:
  * one object a line, the first {"version":1,...}, then the configuration in pieces, shards, their targets, and loads.
- * Replaced atomically. */
+ * Replaced atomically; the one before stays as <path>.old. */
 #ifndef KVASS_SHARD_STATE_H
 #define KVASS_SHARD_STATE_H
 
@@ -22,6 +22,8 @@ struct state_shard {
     const char *id; /* interned */
     uint64_t generation, epoch;
     int64_t idle_since_ms;
+    char config_hash[65],
+        config_word[65]; /* of a coordinator: what the shard calls this configuration; "" = not known */
     struct state_target *targets;
     size_t target_count;
 };
@@ -35,6 +37,7 @@ struct state_load {
 
 struct state {
     int64_t saved_ms; /* realtime */
+    char *fallback;   /* read from <path>.old, and why; NULL: from <path>. Not stored */
     uint64_t generation, epoch;
     unsigned wanted_groups;
     char prometheus_version[PROMETHEUS_VERSION_MAX]; /* last one told, whose rules were in force; "" = none */
@@ -69,8 +72,9 @@ int state_decode(struct view file, struct state **ret, struct errctx *err) MUST_
 /* Mode 0600. */
 int state_save(const char *path, const struct state *s, struct errctx *err) MUST_CHECK;
 
-/* ERR_NOT_FOUND: there is none. A file that cannot be used is renamed to <path>.bad-<realtime ms>, so that the next
- * save does not destroy it, and the message says so; ERR_IO leaves it where it is. */
+/* Reads <path>, or, when that cannot be used, <path>.old: what was saved the time before. ERR_NOT_FOUND: there is
+ * neither; other errors are those of <path>. A file that cannot be used is renamed to <path>.bad-<realtime ms>, so that
+ * the next save does not destroy it, and the message says so; ERR_IO leaves it where it is. */
 int state_read(const char *path, struct state **ret, struct errctx *err) MUST_CHECK;
 
 /* The state of an older Kvass in dir: kvass-shard.json, or else targets.json, as the one shard `shard_id`.

@@ -92,6 +92,8 @@ static void get_status(const json_t *o, struct target_status *s)
     s->last_duration_us = get_i64(o, "last_duration_us");
     s->series = get_u64(o, "series");
     s->scraped = get_u64(o, "scraped");
+    s->whole_series = get_u64(o, "whole_series");
+    s->whole_scraped = get_u64(o, "whole_scraped");
     s->scrapes = get_u32(o, "scrapes");
     s->good_scrapes = get_u32(o, "good_scrapes");
     for (size_t i = 0; i < json_array_size(history) && i < 3; i++) {
@@ -140,6 +142,11 @@ static int read_shard(struct decoder *d, const json_t *o, struct errctx *err)
     shard->generation = get_u64(o, "generation");
     shard->epoch = get_u64(o, "epoch");
     shard->idle_since_ms = get_i64(o, "idle_since_ms");
+    const char *hash = get_text(o, "config_hash"), *word = get_text(o, "config_word");
+    if (strlen(hash) < sizeof(shard->config_hash) && strlen(word) < sizeof(shard->config_word)) {
+        memcpy(shard->config_hash, hash, strlen(hash) + 1);
+        memcpy(shard->config_word, word, strlen(word) + 1);
+    }
     return 0;
 }
 

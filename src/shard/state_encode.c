@@ -63,6 +63,10 @@ static void put_status(struct json_writer *w, const struct target_status *s)
     json_kv_i64(w, "last_duration_us", s->last_duration_us);
     json_kv_u64(w, "series", s->series);
     json_kv_u64(w, "scraped", s->scraped);
+    if (s->whole_scraped != 0) {
+        json_kv_u64(w, "whole_series", s->whole_series);
+        json_kv_u64(w, "whole_scraped", s->whole_scraped);
+    }
     json_kv_u64(w, "scrapes", s->scrapes);
     json_kv_u64(w, "good_scrapes", s->good_scrapes);
     json_key(w, "history");
@@ -100,6 +104,10 @@ static int put_shard(struct encoder *e, const struct state_shard *shard, struct 
     put_u64_text(&e->w, "generation", shard->generation);
     put_u64_text(&e->w, "epoch", shard->epoch);
     json_kv_i64(&e->w, "idle_since_ms", shard->idle_since_ms);
+    if (shard->config_word[0] != '\0') {
+        json_kv_str(&e->w, "config_hash", shard->config_hash);
+        json_kv_str(&e->w, "config_word", shard->config_word);
+    }
     int rc = line_end(e, err);
     for (size_t i = 0; rc == 0 && i < shard->target_count; i++) {
         rc = put_target(e, &shard->targets[i], err);

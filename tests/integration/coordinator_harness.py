@@ -7,7 +7,7 @@ from harness import KVASS, PROMETHEUS, Process, free_ports, get_data, http, quer
 
 
 class Shard:
-    """`kvass sidecar` and the Prometheus beside it."""
+    """`kvass sidecar` and the Prometheus beside it; or an agent."""
 
     def __init__(self, world, name, options=(), binary=PROMETHEUS):
         self.world, self.name, self.options, self.binary = world, name, options, binary
@@ -25,20 +25,23 @@ class Shard:
         self.start_prometheus()
         return self
 
+    def sidecar_command(self):
+        return [KVASS, "sidecar", "--config.file=", f"--config.output-file={self.config}", f"--store.path={self.directory}/store",
+                f"--web.api-addr=127.0.0.1:{self.api_port}", f"--web.proxy-addr=127.0.0.1:{self.proxy_port}",
+                f"--inject.proxy=http://127.0.0.1:{self.proxy_port}", f"--prometheus.url={self.prometheus_url}",
+                f"--shard.id={self.name}", *self.options]
+
     def start_sidecar(self):
-        self.sidecar = Process(
-            [KVASS, "sidecar", "--config.file=", f"--config.output-file={self.config}", f"--store.path={self.directory}/store",
-             f"--web.api-addr=127.0.0.1:{self.api_port}", f"--web.proxy-addr=127.0.0.1:{self.proxy_port}",
-             f"--inject.proxy=http://127.0.0.1:{self.proxy_port}", f"--prometheus.url={self.prometheus_url}", *self.options],
-            os.path.join(self.directory, "sidecar.log"))
+        self.sidecar = Process(self.sidecar_command(), os.path.join(self.directory, "sidecar.log"))
         wait_for(f"the sidecar of {self.name}", 30, lambda: http(self.url + "/-/healthy")[0] == 200)
+
+    def command(self):
+        return [self.binary, f"--config.file={self.config}", f"--storage.tsdb.path={self.directory}/data",
+                f"--web.listen-address=127.0.0.1:{self.prometheus_port}", "--web.enable-lifecycle", "--log.level=warn"]
 
     def start_prometheus(self):
         wait_for("the generated file", 30, lambda: os.path.exists(self.config))
-        self.prometheus = Process(
-            [self.binary, f"--config.file={self.config}", f"--storage.tsdb.path={self.directory}/data",
-             f"--web.listen-address=127.0.0.1:{self.prometheus_port}", "--web.enable-lifecycle", "--log.level=warn"],
-            os.path.join(self.directory, "prometheus.log"))
+        self.prometheus = Process(self.command(), os.path.join(self.directory, "prometheus.log"))
 
     def upgrade(self, binary):
         """Another Prometheus on the same data; the sidecar stays."""
@@ -63,6 +66,10 @@ class Shard:
 
     def info(self):
         return get_data(self.url + "/api/v1/shard/runtimeinfo/")
+
+    def info_targets(self):
+        """Everything the proxy serves: what is leaving, too."""
+        return get_data(self.url + "/api/v1/shard/targets/?full=true")["Targets"]
 
     def instances(self, expression="up"):
         return {m.get("instance"): v for m, v in query(self.prometheus_url, expression)}

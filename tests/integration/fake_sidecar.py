@@ -14,6 +14,7 @@ class FakeSidecar:
         self.targets, self.scrapes, self.down = {}, {}, set()
         self.generation = self.epoch = self.config_generation = 0
         self.stop_reason, self.config = "", ""
+        self.memory = {}  # of runtimeinfo: residentBytes, residentSeries, processStartAt
         self.pushes, self.requests, self.headers = [], [], []
         self.fault = None  # "garbage", "huge", "slow", 401, 500, "wrong-type"
         self.lock = threading.Lock()
@@ -126,7 +127,7 @@ class FakeSidecar:
         total = self.series * len(self.hashes())
         data = {"headSeries": total, "processSeries": total, "ConfigHash": self.config_hash}
         if self.kind == "kvass":
-            data.update(generation=self.generation, epoch=self.epoch, configGeneration=self.config_generation)
+            data.update(self.memory, generation=self.generation, epoch=self.epoch, configGeneration=self.config_generation)
         return data
 
     def statuses(self):

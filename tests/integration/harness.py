@@ -1,10 +1,13 @@
 """Processes and HTTP for the integration tests and the demo: every process is started here and ended by its pid, every wait
-is bounded, every port is chosen by the kernel."""
+is bounded, every port is kept from other tests until this process ends."""
+import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -21,33 +24,46 @@ PROMETHEUS = os.environ.get("KVASS_TEST_PROMETHEUS", "prometheus")
 PATIENCE = float(os.environ.get("KVASS_TEST_PATIENCE", "1"))
 
 
-def free_ports(count):
-    """Ports nobody listens on at this moment, kept apart from each other."""
-    sockets = [socket.socket() for _ in range(count)]
+def port_range():
+    """Below those that the kernel gives to outgoing connections and to servers that ask for any."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low = int(f.read().split()[0])
+    return range(10000, low) if low >= 12000 else range(1024, 65536)
+
+
+PORTS = port_range()
+PORT_LOCKS = os.path.join(tempfile.gettempdir(), f"kvass-test-ports.{os.getuid()}")
+port_lock_file = open(PORT_LOCKS, "ab")  # stays open: closing it would give up the locks
+ports_taken = set()
+
+
+def take_port(port):
+    """True when nobody listens there, and no other test process will until this one ends: a port that is only free at this moment is
+    somebody else's by the time a server of ours binds it."""
+    if port in ports_taken:
+        return False
     try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+        fcntl.lockf(port_lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        with socket.socket() as s:
+            s.bind(("", port))
+    except OSError:
+        return False
+    ports_taken.add(port)
+    return True
+
+
+def free_ports(count):
+    """Ports nobody listens on, this process' own until it ends."""
+    return [free_port_run(1) for _ in range(count)]
 
 
 def free_port_run(count):
     """The first of `count` consecutive free ports (shards listen on base, base + 1, ...)."""
-    for base in range(21000 + os.getpid() % 5000, 60000, count + 3):
-        sockets = []
-        try:
-            for port in range(base, base + count):
-                s = socket.socket()
-                sockets.append(s)
-                s.bind(("127.0.0.1", port))
+    first = random.SystemRandom().randrange(len(PORTS))
+    for offset in range(len(PORTS)):
+        base = PORTS[(first + offset) % len(PORTS)]
+        if base + count <= PORTS[-1] + 1 and all(take_port(port) for port in range(base, base + count)):
             return base
-        except OSError:
-            continue
-        finally:
-            for s in sockets:
-                s.close()
     raise RuntimeError("no run of free ports")
 
 
@@ -199,7 +215,7 @@ class Appliance(Process):
         """{scrape URL: [shard ids]}"""
         return {t["scrapeUrl"]: t["shards"] for t in self.targets()}
 
-    def child_pids(self):
+    def child_pids(self, argument="--storage.tsdb.path="):
         """{shard id: pid of its Prometheus}, found by the listening port of its data folder in the command line."""
         found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -209,14 +225,14 @@ class Appliance(Process):
             except OSError:
                 continue
             for word in words:
-                if word.startswith("--storage.tsdb.path=" + self.store):
+                if word.startswith(argument + self.store):
                     found[word.split("/shards/")[1].split("/")[0]] = int(pid)
         return found
 
     def stop(self, sig=signal.SIGINT, seconds=40):
         """SIGINT ends the children too; any that are left are killed by pid."""
         status = super().stop(sig, seconds)
-        for pid in self.child_pids().values():
+        for pid in [*self.child_pids().values(), *self.child_pids("--storage.agent.path=").values()]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -154,6 +154,11 @@ class Cluster:
         return [e["message"] for e in items if e["reason"] == reason]
 
 
+    def most_shards(self):
+        """The largest number that anybody scaled up to, as the Events tell: "from 1 to 3: ..."."""
+        return max(int(m.split(":")[0].split(" to ")[1]) for m in self.events("ScaledUp"))
+
+
 def assert_no_gap(cluster, seconds, but=()):
     """Every target, those in `but` apart, has a good sample for nearly every interval (5 s) of the time that has passed: one may lie on either edge,
     and a loaded machine may miss one."""

@@ -47,7 +47,7 @@ def missing():
     return None
 
 
-def run(file, seconds=600, audit=False):
+def run(file, seconds=2400, audit=False):
     """Runs the tests of a file inside of a control plane; they fail together, with their output. audit: the API server writes down every
     request of service accounts, see audited()."""
     why = missing()
@@ -66,7 +66,7 @@ def run(file, seconds=600, audit=False):
     child = subprocess.Popen(
         [os.path.join(SOURCE, "tests", "testplane", "control-plane"), sys.executable, "-m", "pytest", "-q", "-x", "--durations=8", "-p", "no:cacheprovider",
          os.path.abspath(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-        env={**os.environ, **more, "KVASS_TEST_KUBE_BIN": BIN})
+        env={"KVASS_TEST_PATIENCE": "2", **os.environ, **more, "KVASS_TEST_KUBE_BIN": BIN})
     try:
         output, _ = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -204,7 +204,15 @@ class Relay:
                 continue
             far.settimeout(None)
             with self.lock:
-                self.pairs.append((near, far))
+                if self.is_open:
+                    self.pairs.append((near, far))
+                    is_kept = True
+                else:  # cut while it was being made
+                    is_kept = False
+            if not is_kept:
+                near.close()
+                far.close()
+                continue
             for a, b in ((near, far), (far, near)):
                 threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
 
@@ -223,8 +231,8 @@ class Relay:
 
     def cut(self):
         """Breaks every connection and takes no new one."""
-        self.is_open = False
         with self.lock:
+            self.is_open = False
             pairs, self.pairs = self.pairs, []
         for pair in pairs:
             for s in pair:

@@ -29,9 +29,9 @@ def target(address, hash, job="a", **labels):
 class Beside:
     """The pair. Files: out/prometheus.yml (generated), store/, prometheus/."""
 
-    def __init__(self, world, options=(), prometheus_options=(), env=None, agent=False):
+    def __init__(self, world, options=(), prometheus_options=(), env=None, agent=False, binary=PROMETHEUS):
         self.world, self.options, self.prometheus_options, self.env, self.agent = world, options, prometheus_options, env, agent
-        self.directory = world.directory
+        self.directory, self.binary = world.directory, binary
         self.api_port, self.proxy_port, self.prometheus_port = free_ports(3)
         self.url = f"http://127.0.0.1:{self.api_port}"
         self.prometheus_url = f"http://127.0.0.1:{self.prometheus_port}"
@@ -56,7 +56,7 @@ class Beside:
 
     def start_prometheus(self, lifecycle=True, wait=True):
         storage = "--storage.agent.path" if self.agent else "--storage.tsdb.path"
-        args = [PROMETHEUS, f"--config.file={self.output}", f"{storage}={self.directory}/prometheus",
+        args = [self.binary, f"--config.file={self.output}", f"{storage}={self.directory}/prometheus",
                 f"--web.listen-address=127.0.0.1:{self.prometheus_port}", "--log.level=warn",
                 *(["--web.enable-lifecycle"] if lifecycle else []), *(["--enable-feature=agent"] if self.agent else []),
                 *self.prometheus_options]

@@ -43,6 +43,22 @@ def test_the_sample_is_good_for_every_role(tmp_path):
     origin = tmp_path / "prometheus.yml"
     origin.write_text("", encoding="utf-8")
     for role in ("appliance", "coordinator", "sidecar"):
+        assert kvass_config("check", f"--role={role}", f"--kvass.config={SAMPLE}") == (0, "", "")
+
+
+def test_roles_and_who_runs_the_shards(tmp_path):
+    """What an appliance does not drive is refused with what does, and the other way round."""
+    conf = tmp_path / "p.yml"
+    conf.write_text("scrape_configs: []\n", encoding="utf-8")
+    for role, kind, more, word in (("appliance", "static", [f"--shard.static-file={conf}"], "'kvass coordinator --shard.type=static'"),
+                                   ("appliance", "http", ["--shard.http-url=http://127.0.0.1:1/"], "'kvass coordinator --shard.type=http'"),
+                                   ("coordinator", "process", [], "'kvass appliance --shard.type=process'")):
+        done = subprocess.run([KVASS, role, f"--shard.type={kind}", f"--config.file={conf}", f"--store.path={tmp_path}/store", *more],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=False, encoding="utf-8")
+        assert done.returncode == 2 and word in done.stderr, (role, kind, done.stderr)
+        assert not (tmp_path / "store").exists()
+
+
         assert kvass_config("check", f"--role={role}", f"--kvass.config={SAMPLE}", f"--config.file={origin}") == (0, "", "")
 
 

@@ -255,3 +255,31 @@ def test_stop_scraping_reaches_every_shard_and_survives(world):
     assert reason == "maintenance"
     assert http(again.url + "/api/v1/status/extra_config", "POST", '{"stopScrapeReason":""}')[0] == 200
     wait_for("scrapes again", 30, lambda: all(set(s.instances().values()) == {"1"} for s in shards))
+
+
+def test_samples_by_metric(world):
+    """Counted by the sidecars, put together here: per second, over shards and intervals; a shard that is away is made up for."""
+    _, addresses = make_targets(world, 4)
+    world.configure([static_job("app", addresses[:3], scrape_interval="2s"), static_job("other", addresses[3:])])
+    shards = start_shards(world, 2)
+    write_shards(world, [(s.name, s.url) for s in shards])
+    c = Coordinator(world, "--shard.max-series=1000").wait_ready()
+    wait_for("all targets up", 60, lambda: c.all_up(4))
+    wait_for("the shards to have scraped them", 60, lambda: sum(s.info()["processSeries"] for s in shards) == 4 * SERIES)
+    assert c.get("/api/v1/samples")["app"]["metricsTotal"] == {}
+
+    def detail(url, query=""):
+        return json.loads(http(f"{url}samples?with_metrics_detail=true{query}", timeout=90)[1])["data"]
+
+    got = detail(c.url + "/api/v1/")
+    for job, figure in (("app", 3 * SERIES / 2), ("other", SERIES)):
+        assert got[job]["total"] == got[job]["scrapedTotal"] == figure
+        families = got[job]["metricsTotal"]
+        assert families and abs(sum(f["total"] for f in families.values()) - figure) < 1e-6 * figure, families
+        assert abs(sum(f["scraped"] for f in families.values()) - figure) < 1e-6 * figure
+    names = set(detail(shards[0].url + "/api/v1/shard/")["app"]["metricsTotal"])
+    assert names == set(got["app"]["metricsTotal"])
+    assert set(detail(c.url + "/api/v1/", "&job=oth")) == {"other"}
+    # one that is away costs no answer
+    shards[1].kill()
+    assert set(detail(c.url + "/api/v1/", "&job=a")["app"]["metricsTotal"]) == names

@@ -37,6 +37,20 @@ def test_refused_body():
     assert code == 0 and answer["samples_scraped"] == 4
 
 
+def test_parts():
+    body = b"".join(b'# TYPE h%d histogram\nh%d_bucket{le="1"} 1\nh%d_sum 1\nh%d_count 1\n' % (i, i, i, i) for i in range(100))
+    code, answer, _ = count("--parts=4", stdin=body)
+    scraped = [p["samples_scraped"] for p in answer["parts"]]
+    assert code == 0 and len(scraped) == 4 and sum(scraped) == answer["samples_scraped"] == 300
+    assert all(n % 3 == 0 and n > 0 for n in scraped)  # histograms stay whole
+    assert "parts" not in count("--parts=4", stdin=body + b"c x\n")[1]
+    code, answer, _ = count("--parts=2", "--mode=fast", stdin=b"a{\nb 1\n")
+    assert code == 0 and all(p["error"] is not None for p in answer["parts"])
+    for bad in ("1", "65", "x", "", "2x", "-2"):
+        code, answer, text = count("--parts=" + bad, stdin=body)
+        assert code == 2 and answer is None and "2 to 64" in text
+
+
 def test_encodings():
     packed = gzip.compress(BODY)
     assert count("--encoding=gzip", stdin=packed)[1]["samples_scraped"] == 3

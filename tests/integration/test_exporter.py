@@ -17,6 +17,7 @@ import urllib.request
 
 import pytest
 
+from harness import free_ports
 from kvass_exporter import Exporter
 
 
@@ -243,16 +244,10 @@ def test_keep_alive_and_pipeline(exporter):
     assert data.count(b"HTTP/1.1 200 OK") == 3 and data.count(b"HTTP/1.1 404") == 1
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def test_prometheus_reports_the_same_numbers(exporter, tmp_path):
     prometheus = shutil.which("prometheus")
     assert prometheus, "prometheus is needed"
-    port = free_port()
+    port = free_ports(1)[0]
     jobs = "".join(
         "  - job_name: %s\n    params: {series: ['4321'], format: [%s], encoding: [%s]}\n"
         "    static_configs: [{targets: ['127.0.0.1:%d']}]\n" % (form + "_" + encoding, form, encoding, exporter.port)

@@ -77,7 +77,7 @@ if plane.is_inside():
         wait_for("all series", 180, lambda: cluster.series() == 9 * SERIES)
         kubectl("-n", "kvass", "scale", "deployment", "metrics", "--replicas=2")
         wait_for("one shard with two targets", 600, settled(cluster, 1, 2))
-        assert cluster.replicas() == 1
+        assert cluster.replicas() == 1 and cluster.most_shards() == 5, "a scale that nothing needed"
 
     def test_the_rights_are_enough_and_all_of_them_are_used(cluster):
         """After all of the above."""

@@ -379,12 +379,10 @@ if plane.is_inside():
         kubeconfig = os.path.join(world.directory, "kubeconfig")
         write(kubeconfig, text)
         write(os.path.join(world.directory, "prometheus.yml"), "global: {scrape_interval: 5s}\n")
-        shard = Shard(world, "s0")
-        shard.start_sidecar()
+        shard = Shard(world, "s0").start()
         write_shards(world, [("s0", shard.url)])
         options = [ALL, f"--kubeconfig={kubeconfig}", "--sd.init-timeout=1h", "--target.grace=0s"]
         coordinator = Coordinator(world, *options).wait_ready()
-        shard.start_prometheus()
 
         def whole():
             return sorted(job for job, addresses in shard.holds().items() if addresses) == FOUR
@@ -429,6 +427,13 @@ if plane.is_inside():
             "users": [{"name": "u", "user": {"token": answer["status"]["token"]}}]}))
         return path
 
+    def may(api, verb, group, resource):
+        """Whether the authorizer has taken notice already: roles reach it a moment after they are stored."""
+        return api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+                "user": "system:serviceaccount:kvass:kvass-coordinator",
+                "resourceAttributes": {"verb": verb, "group": group, "resource": resource}}})["status"]["allowed"]
+
     RIGHTS = [f"{verb} {resource}" for verb in ("list", "watch") for resource in (
         "servicemonitors", "podmonitors", "probes", "scrapeconfigs", "services", "endpoints", "pods", "ingresses")] + [
         "get secrets", "get configmaps", "create events"]
@@ -439,6 +444,7 @@ if plane.is_inside():
         cluster.create("/api/v1/namespaces/kvass/serviceaccounts", {"metadata": {"name": "kvass-coordinator"}})
         rbac = os.path.join(plane.SOURCE, "deploy/components/operator/rbac.yaml")
         subprocess.run(["kubectl", "apply", "-f", rbac], check=True, capture_output=True)
+        wait_for("the rights to be in force", 60, lambda: may(cluster, "get", "", "secrets") and may(cluster, "create", "", "events"))
         put(cluster, "Probe", "poor", {"targets": {}})
         put(cluster, "Probe", "ways", {"prober": {"url": "p:1"}, "targets": {"ingress": {"selector": {}}}})
         cluster.create("/api/v1/namespaces/shop/configmaps", {"metadata": {"name": "ca"}, "data": {"ca.crt": open(os.environ["KUBE_CA"]).read()}})
@@ -464,10 +470,21 @@ if plane.is_inside():
             for kind, name in (("Probe", "poor"), ("Probe", "ways"), ("ScrapeConfig", "tls")):
                 cluster.delete(path_of(kind) + "/" + name)
 
+    def test_the_component_joins_the_manifests(tmp_path):
+        deploy = os.path.relpath(os.path.join(os.path.abspath(plane.SOURCE), "deploy"), os.path.realpath(tmp_path))
+        write(tmp_path / "kustomization.yaml", json.dumps({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
+                                                           "resources": [f"{deploy}/overlays/demo"], "components": [f"{deploy}/components/operator"]}))
+        done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("--operator.resources=servicemonitors,podmonitors,probes,scrapeconfigs") == 1
+        subprocess.run(["kubectl", "apply", "--dry-run=server", "-f", "-"], input="\n---\n".join(
+            part for part in done.stdout.split("\n---\n") if "kind: ClusterRole" in part), check=True, capture_output=True, text=True, timeout=60)
+
     @pytest.mark.parametrize("how", ["by RBAC", "by the option"])
     def test_without_secrets(cluster, how, tmp_path):
         """Who needs one is refused, the others are taken."""
         subprocess.run(["kubectl", "delete", "--ignore-not-found", "clusterrolebinding", "kvass-operator-secrets"], check=True, capture_output=True)
+        wait_for("the right to be gone", 60, lambda: not may(cluster, "get", "", "secrets"))
         kvass = start(tmp_path / "k", f"--kubeconfig={kubeconfig_of(cluster, tmp_path / 'kubeconfig')}",
                       *(["--operator.secrets=false"] if how == "by the option" else []))
         try:

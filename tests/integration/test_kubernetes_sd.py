@@ -206,7 +206,7 @@ def difference(ours, theirs):
     return "\n".join(lines)
 
 
-def compare(kvass, oracle, minimum=1, seconds=60, shown=(), gone=()):
+def compare(kvass, oracle, minimum=1, seconds=240, shown=(), gone=()):
     """Waits until both show the same, with these texts in it and without those; what differs otherwise."""
     last = ["nothing yet"]
 
@@ -238,8 +238,8 @@ if plane.is_inside():
         c.fill()
         api = c.api
         # The controllers have their endpoints and slices written before anybody looks.
-        wait_for("endpoints", 30, lambda: len(api.get("/api/v1/namespaces/demo/endpoints/web")["subsets"]) == 1)
-        wait_for("slices", 30, lambda: len(api.get("/apis/discovery.k8s.io/v1beta1/endpointslices")["items"]) >= 5)
+        wait_for("endpoints", 120, lambda: len(api.get("/api/v1/namespaces/demo/endpoints/web")["subsets"]) == 1)
+        wait_for("slices", 120, lambda: len(api.get("/apis/discovery.k8s.io/v1beta1/endpointslices")["items"]) >= 5)
         return c
 
     @pytest.fixture(scope="session")
@@ -286,8 +286,7 @@ if plane.is_inside():
     def test_one_watch_serves_all_jobs(pair):
         """pods of all namespaces: roles pod and endpoints and their attach variants share one; selections have their own."""
         kvass, _ = pair
-        watched = metric(kvass, "kvass_k8s_watch_objects", resource="nodes")
-        assert watched == 4 + 3, "all nodes once, and the selected ones"
+        wait_for("all nodes once, and the selected ones", 60, lambda: metric(kvass, "kvass_k8s_watch_objects", resource="nodes") == 4 + 3)
 
     def test_changes_are_followed(pair, cluster):
         kvass, oracle = pair
@@ -315,8 +314,8 @@ if plane.is_inside():
         time.sleep(3)
         assert "10.1.6.6" not in str(found(kvass.url)["pod"]) and "fd00::6" in str(found(kvass.url)["pod"]), "the last list stays"
         relay.mend()
-        compare(kvass, oracle, seconds=120, shown=["10.1.6.6"], gone=["fd00::6"])
-        assert metric(kvass, "kvass_k8s_watch_failures_total") > 0
+        compare(kvass, oracle, shown=["10.1.6.6"], gone=["fd00::6"])
+        wait_for("a failure that was counted", 60, lambda: metric(kvass, "kvass_k8s_watch_failures_total") > 0)
         cluster.api.delete("/api/v1/namespaces/demo/pods/while-away")
         cluster.put_pod(pod("six", labels={"app": "six"}), status("fd00::6", phase="Succeeded"))
         compare(kvass, oracle, shown=["fd00::6"], gone=["10.1.6.6"])
@@ -331,10 +330,10 @@ if plane.is_inside():
         api.delete("/api/v1/namespaces/other/pods/web-0")
         api.patch("/api/v1/namespaces/demo/pods/portless", {"metadata": {"annotations": {"n": f"killed-{kvass.pid}"}}})
         plane.restart("kube-apiserver")
-        wait_for("the API server", 90, lambda: api.get("/api/v1/namespaces/demo/pods/portless"))
+        wait_for("the API server", 180, lambda: api.get("/api/v1/namespaces/demo/pods/portless"))
         relay.mend()
-        compare(kvass, oracle, seconds=120, shown=[f"killed-{kvass.pid}"])
-        wait_for("a list because of expiry", 60, lambda: metric(kvass, "kvass_k8s_watch_relists_total", reason="expired") > before)
+        compare(kvass, oracle, shown=[f"killed-{kvass.pid}"])
+        wait_for("a list because of expiry", 180, lambda: metric(kvass, "kvass_k8s_watch_relists_total", reason="expired") > before)
         cluster.put_pod(pod("web-0", namespace="other", labels={"app": "web"}), status("10.1.0.1"))
         compare(kvass, oracle)
 
@@ -348,7 +347,7 @@ if plane.is_inside():
             assert found(kvass.url)["pod"], "what was found stays"
         finally:
             os.kill(pid, signal.SIGCONT)
-        wait_for("the API server", 30, lambda: cluster.api.get("/api/v1/namespaces/demo/pods/portless"))
+        wait_for("the API server", 180, lambda: cluster.api.get("/api/v1/namespaces/demo/pods/portless"))
         cluster.api.patch("/api/v1/namespaces/demo/pods/portless", {"metadata": {"annotations": {"after": f"after-{kvass.pid}"}}})
         compare(kvass, oracle, shown=[f"after-{kvass.pid}"])
 
@@ -358,10 +357,10 @@ if plane.is_inside():
         write(kvass.token, "no-such-token\n")
         relay.cut()
         relay.mend()
-        wait_for("a refusal", 60, lambda: metric(kvass, "kvass_k8s_requests_total", code="401") > 0)
+        wait_for("a refusal", 180, lambda: metric(kvass, "kvass_k8s_requests_total", code="401") > 0)
         cluster.api.patch("/api/v1/namespaces/demo/pods/portless", {"metadata": {"annotations": {"token": f"token-{kvass.pid}"}}})
         write(kvass.token, "admin-token\n")
-        compare(kvass, oracle, seconds=120, shown=[f"token-{kvass.pid}"])
+        compare(kvass, oracle, shown=[f"token-{kvass.pid}"])
 
     def test_labels_of_pods_and_nodes_reach_the_endpoints(pair, cluster):
         """Prometheus shows them when something else changes, too (so this comes last); kvass at once."""
@@ -369,13 +368,13 @@ if plane.is_inside():
         for path, job in (("/api/v1/namespaces/demo/pods/web-1", "endpoints"), ("/api/v1/nodes/node-b", "endpoints-node")):
             for value in (f"fresh-{kvass.pid}", None):
                 cluster.api.patch(path, {"metadata": {"labels": {"fresh": value}}})
-                wait_for("the label at the endpoints", 120,
+                wait_for("the label at the endpoints", 240,
                          lambda: (f"fresh-{kvass.pid}" in str(found(kvass.url)[job])) == (value is not None))
 
-    def check(tmp_path, list_, job):
+    def check(tmp_path, list_, job, timeout="60s"):
         write(tmp_path / "p.yml", configuration(list_))
-        return subprocess.run([harness.KVASS, "check", "service-discovery", "--timeout=20s", str(tmp_path / "p.yml"), job],
-                              capture_output=True, text=True, timeout=60)
+        return subprocess.run([harness.KVASS, "check", "service-discovery", f"--timeout={timeout}", str(tmp_path / "p.yml"), job],
+                              capture_output=True, text=True, timeout=180)
 
     def test_check_service_discovery(cluster, tmp_path):
         done = check(tmp_path, [{"job_name": "p", "kubernetes_sd_configs": [sd("pod")]}], "p")
@@ -437,7 +436,7 @@ if plane.is_inside():
     def test_words_of_a_refusal(cluster, tmp_path):
         """A ServiceAccount without rights: what, where and why, and no targets."""
         kubeconfig = os.path.join(os.environ["KUBE_RUN"], "coord.kubeconfig")
-        done = check(tmp_path, [{"job_name": "p", "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": kubeconfig}]}], "p")
+        done = check(tmp_path, [{"job_name": "p", "kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": kubeconfig}]}], "p", "15s")
         assert done.returncode == 1
         assert 'list pods: 403 Forbidden: pods is forbidden: User \\"system:serviceaccount:mon:coordinator\\"' in done.stderr
 else:

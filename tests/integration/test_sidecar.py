@@ -235,17 +235,30 @@ def test_the_store_of_an_older_kvass_is_read_once(world):
     assert set(pair.statuses()) == {str(BIG)}
 
 
-def test_a_damaged_state_is_set_aside(world):
-    exporter, addresses, pair = start_pushed(world)
-    assert pair.push_config(config())[0] == 200
-    pair.kvass.stop()
-    path = os.path.join(pair.store, "kvass-sidecar.state")
+def damage(path):
     with open(path, "r+b") as f:
         f.seek(40)
         f.write(b"\xff\xff\xff")
+
+
+def test_a_damaged_state_is_set_aside(world):
+    """The one before stands in for it; only without that it begins with nothing."""
+    exporter, addresses, pair = start_pushed(world)
+    assert pair.push_config(config())[0] == 200
+    assert pair.push_targets({"a": [target(a, i) for i, a in enumerate(addresses)]}, generation=7)[0] == 200
+    pair.wait_acknowledged(generation=7)
+    pair.kvass.stop()
+    path = os.path.join(pair.store, "kvass-sidecar.state")
+    damage(path)
     pair.start_kvass()
     assert any(name.startswith("kvass-sidecar.state.bad-") for name in os.listdir(pair.store))
-    assert "load state" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 503
+    assert "stored the time before" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 200
+    assert len(pair.statuses()) == len(addresses) and pair.info()["generation"] == 7
+    pair.kvass.stop()
+    damage(path)
+    damage(path + ".old")
+    pair.start_kvass()
+    assert "empty assignment" in pair.kvass.output() and http(pair.url + "/-/ready")[0] == 503
     assert pair.push_config(config(), generation=2)[0] == 200
 
 
@@ -372,6 +385,15 @@ def test_self_monitoring_and_the_pods_name(world):
     wait_for("up", 30, lambda: pair.all_up(1))
     with open(os.path.join(os.path.dirname(pair.output), "targets", "a.json")) as f:
         assert json.load(f)[0]["labels"]["__param__shard"] == "prometheus-k8s-7"
+
+
+@pytest.mark.parametrize("pod,replica", [("prometheus-rep-1-10", "prometheus-rep-1"), ("prometheus-7d9f-x2k", "${REPLICA}"), ("", "${REPLICA}")])
+def test_external_labels_tell_shards_and_replicas_apart(world, pod, replica):
+    _, _, pair = start_pushed(world, env={"POD_NAME": pod})
+    text = json.dumps({"global": {"scrape_interval": "1s", "external_labels": {"shard": "${SHARD}", "replica": "${REPLICA}"}}, "scrape_configs": []})
+    assert pair.push_config(text)[0] == 200
+    labels = {"shard": pod or "shard-0", "replica": replica}
+    wait_for("the labels", 60, lambda: all(f"{k}: {v}" in get_data(pair.prometheus_url + "/api/v1/status/config")["yaml"] for k, v in labels.items()))
 
 
 def test_an_agent_without_head_figures(world):

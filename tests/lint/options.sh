@@ -3,7 +3,7 @@
 # The fields of `unread` belong to roles that are still being joined to the table; one that is read by now is named.
 : "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}"
 : "${top_builddir:=$top_srcdir/build}"
-unread='split_max_parts'
+unread=''
 def=$top_srcdir/src/base/options.def
 gendocs=$top_builddir/docs/gendocs
 man=$top_builddir/docs/man

@@ -45,6 +45,7 @@ struct state {
     struct plan_group groups[GROUPS_MAX * 4];
     struct plan_target targets[TARGETS_MAX];
     struct plan_owner owners[TARGETS_MAX][GROUPS_MAX * 4];
+    struct plan_take_over take_overs[TARGETS_MAX];
 };
 
 static const char *const JOBS[] = {"api", "node", "pods"};
@@ -67,8 +68,7 @@ static void make_limits(struct rng *r, struct plan_limits *l)
 
 static void make_group(struct rng *r, struct plan_group *g, uint32_t id, bool calm)
 {
-    static const enum shard_health healths[] = {SHARD_HEALTH_UNKNOWN, SHARD_HEALTH_STARTING,
-                                                SHARD_HEALTH_UNREACHABLE};
+    static const enum shard_health healths[] = {SHARD_HEALTH_UNKNOWN, SHARD_HEALTH_STARTING, SHARD_HEALTH_UNREACHABLE};
     *g = (struct plan_group){
         .id = id, .health = SHARD_HEALTH_READY, .last_seen_ms = NOW - 1000, .zone = ZONES[draw(r, 3)]};
     if (!calm && chance(r, 25)) {
@@ -78,6 +78,7 @@ static void make_group(struct rng *r, struct plan_group *g, uint32_t id, bool ca
     g->capacity_series = chance(r, 10) ? 5000 + draw(r, 30000) : 0;
     g->head_series = chance(r, 50) ? draw(r, 40000) : 0;
     g->left_series = chance(r, 20) ? draw(r, 10000) : 0;
+    g->whole_only = chance(r, 10);
     g->idle_since_ms = chance(r, 40) ? NOW - (int64_t)draw(r, 1200000) : 0;
 }
 
@@ -111,6 +112,19 @@ static void make_target(struct rng *r, struct state *s, size_t i, bool calm)
     t->series = t->size_known ? draw(r, chance(r, 5) ? 60000 : 4000) : 0;
     t->scraped = t->size_known ? t->series + draw(r, 500) : 0;
     t->want_replicas = s->everywhere && chance(r, 10) ? PLAN_EVERY_GROUP : t->want_replicas;
+    t->is_part = chance(r, 20);
+    t->pinned = chance(r, 5);
+    if (t->is_part && chance(r, 50)) {
+        s->take_overs[i] = (struct plan_take_over){
+            .gang = 1 + draw(r, 3),
+            .is_optional = chance(r, 20),
+            .follows = chance(r, 50),
+            .group = (uint32_t)draw(r, s->in.group_count + 1),
+            .series = draw(r, 4000),
+            .scraped = draw(r, 4000),
+        };
+        t->take_over = &s->take_overs[i];
+    }
     t->vanished = !calm && chance(r, 10);
     t->gone = t->vanished && chance(r, 50);
     uint32_t count = chance(r, 60) ? 1 : calm ? 0 : (uint32_t)draw(r, OWNERS_MAX);
@@ -309,7 +323,7 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
     for (size_t i = 0; i < p->action_count; i++) {
         const struct plan_action *a = &p->actions[i];
         if ((a->type != PLAN_ASSIGN && a->type != PLAN_MOVE_START) || strstr(a->reason, "same endpoint") != NULL ||
-            strstr(a->reason, "every shard") != NULL) {
+            strstr(a->reason, "every shard") != NULL || strstr(a->reason, "takes over from") != NULL) {
             continue;
         }
         size_t at = 0;
@@ -326,7 +340,8 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
         for (size_t k = 0; k < p->action_count; k++) {
             has_kept =
                 has_kept || (p->actions[k].to == a->to && (strstr(p->actions[k].reason, "same endpoint") != NULL ||
-                                                           strstr(p->actions[k].reason, "every shard") != NULL));
+                                                           strstr(p->actions[k].reason, "every shard") != NULL ||
+                                                           strstr(p->actions[k].reason, "takes over from") != NULL));
         }
         for (size_t k = 0; k < in->target_count; k++) {
             has_kept =
@@ -338,6 +353,30 @@ static void check_limits(const struct plan_input *in, const struct plan *p)
         assert_true(limit == 0 || (double)p->loads[at].series <= (alone ? (double)limit : low));
         assert_true(scraped == 0 ||
                     (double)p->loads[at].scraped <= (alone ? (double)scraped : (double)scraped * in->limits.low));
+    }
+}
+
+/* A gang is placed as a whole or not at all, and no part goes where whole targets only are taken. */
+static void check_gangs(const struct plan_input *in, const struct plan *p)
+{
+    for (size_t i = 0; i < p->action_count; i++) {
+        const struct plan_action *a = &p->actions[i];
+        const struct plan_target *t = &in->targets[find_target(in, a)];
+        assert_false(a->type == PLAN_MOVE_START && t->pinned);
+        if (a->type != PLAN_ASSIGN && a->type != PLAN_MOVE_START) {
+            continue;
+        }
+        assert_false(t->is_part && find_group(in, (uint32_t)a->to)->whole_only);
+        for (size_t k = 0; k < in->target_count && a->type == PLAN_ASSIGN && t->take_over != NULL; k++) {
+            const struct plan_target *other = &in->targets[k];
+            enum ledger_state state = p->target_states[k];
+            bool is_of_gang =
+                other->job == t->job && other->take_over != NULL && other->take_over->gang == t->take_over->gang;
+            if (is_of_gang && !other->vanished) {
+                assert_true(state != LEDGER_PENDING && state != LEDGER_EXPLORING);
+                assert_true(state != LEDGER_TOO_BIG || other->owner_count > 0);
+            }
+        }
     }
 }
 
@@ -382,6 +421,7 @@ static struct state *state_copy(const struct state *s)
         size_t row =
             (size_t)(s->targets[i].owners - &s->owners[0][0]) / (sizeof(s->owners[0]) / sizeof(s->owners[0][0]));
         c->targets[i].owners = c->owners[row];
+        c->targets[i].take_over = s->targets[i].take_over != NULL ? &c->take_overs[row] : NULL;
     }
     return c;
 }
@@ -401,6 +441,7 @@ static void test_invariants_hold(void **unused)
         assert_true(starts <= s->in.limits.moves_per_round);
         check_ledger(&s->in, p);
         check_limits(&s->in, p);
+        check_gangs(&s->in, p);
         check_scale(&s->in, p);
         apply(s, p);
         check_states(&s->in, p);

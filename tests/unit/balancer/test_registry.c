@@ -79,7 +79,8 @@ static void keep_dropped_targets_bounds_what_is_kept_not_what_is_counted(void **
     (void)state;
     registry_init(&r);
     for (uint64_t keep = 0; keep < 3; keep++) {
-        struct built_job b = {.job = intern("a"), .items = mem_calloc(4, sizeof(*b.items)), .count = 4, .keep_dropped = keep};
+        struct built_job b = {
+            .job = intern("a"), .items = mem_calloc(4, sizeof(*b.items)), .count = 4, .keep_dropped = keep};
         for (size_t i = 0; i < 4; i++) {
             b.items[i].state = i == 0 ? LEDGER_INVALID : LEDGER_DROPPED;
             b.items[i].discovered = labels_make(&(struct label){VIEW("__address__"), VIEW("h:1")}, 1);
@@ -187,9 +188,95 @@ static void removing_keeps_the_others_findable(void **state)
     registry_done(&r);
 }
 
+static void parts_live_and_go_with_their_whole(void **state)
+{
+    struct registry r;
+    size_t added;
+    (void)state;
+    registry_init(&r);
+    take(&r, 1000, "a", &added, (struct target *[]){make_target("a", "h1:1", "x"), make_target("a", "h2:1", "x")}, 2);
+    struct registry_entry *e = r.entries.items[0];
+    record(&r, e->target, 10000, TARGET_HEALTH_UP);
+    registry_giant(&r, e)->split.running = 3;
+    assert_false(entry_is_planned(e));
+    struct registry_entry *part = registry_part(&r, e, 1, 3);
+    assert_ptr_equal(registry_part(&r, e, 1, 3), part);
+    assert_int_equal(part->series, 3334);
+    assert_int_equal(r.part_count, 1);
+    assert_int_equal(r.orphan_count, 0);
+    assert_true(entry_is_planned(part));
+    /* what the proxy tells of the whole body goes to the whole */
+    const struct scrape_record rec = {.job = part->target->job,
+                                      .hash = part->target->hash,
+                                      .health = TARGET_HEALTH_UP,
+                                      .series = 5000,
+                                      .scraped = 5001,
+                                      .whole_series = 20000,
+                                      .whole_scraped = 20001};
+    assert_ptr_equal(registry_record(&r, &rec), part);
+    assert_int_equal(part->series, 5000);
+    assert_int_equal(e->series, 20000);
+    assert_int_equal(e->scraped, 20001);
+    /* discovery knows no parts: they do not vanish by not being discovered */
+    take(&r, 2000, "a", &added, (struct target *[]){make_target("a", "h1:1", "x")}, 1);
+    assert_int_equal(part->vanished_ms, 0);
+    registry_remove(&r, e);
+    assert_int_equal(r.orphan_count, 1);
+    assert_null(part->whole);
+    registry_forget_parts(&r);
+    assert_int_equal(r.part_count, 0);
+    assert_int_equal(r.orphan_count, 0);
+    assert_int_equal(r.entries.len, 1);
+    registry_done(&r);
+}
+
+static void a_label_edit_keeps_the_number_of_parts(void **state)
+{
+    struct registry r;
+    size_t added;
+    (void)state;
+    registry_init(&r);
+    take(&r, 1000, "a", &added, (struct target *[]){make_target("a", "h1:1", "x")}, 1);
+    struct registry_entry *old = r.entries.items[0];
+    record(&r, old->target, 20000, TARGET_HEALTH_UP);
+    registry_giant(&r, old)->split.running = 4;
+    struct target *edited = make_target("a", "h1:1", "y");
+    uint64_t hash = edited->hash;
+    take(&r, 2000, "a", &added, &edited, 1);
+    const struct registry_entry *e = registry_find(&r, intern("a"), hash);
+    assert_non_null(e->giant);
+    assert_int_equal(e->giant->split.running, 4);
+    assert_int_equal(e->series, 20000);
+    registry_done(&r);
+}
+
+/* What a shard tells is not to be believed in everything. */
+static void a_part_in_the_place_of_a_discovered_target_gives_way(void **state)
+{
+    struct registry r;
+    size_t added;
+    (void)state;
+    registry_init(&r);
+    struct target *whole = make_target("a", "h1:1", "x"), *part = target_part(whole, 0, 2);
+    struct target *liar =
+        target_new_with_hash(whole->job, whole->hash, labels_ref(part->labels), whole->url, 1000, 1000);
+    (void)registry_restore(&r, liar);
+    assert_int_equal(r.orphan_count, 1);
+    target_unref(liar);
+    target_unref(part);
+    take(&r, 1000, "a", &added, &whole, 1);
+    assert_int_equal(r.entries.len, 1);
+    assert_int_equal(r.part_count, 0);
+    assert_int_equal(r.orphan_count, 0);
+    registry_done(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_live_and_go_with_their_whole),
+        cmocka_unit_test(a_label_edit_keeps_the_number_of_parts),
+        cmocka_unit_test(a_part_in_the_place_of_a_discovered_target_gives_way),
         cmocka_unit_test(vanished_targets_stay_until_the_plan_forgets_them),
         cmocka_unit_test(keep_dropped_targets_bounds_what_is_kept_not_what_is_counted),
         cmocka_unit_test(a_label_edit_inherits_the_size),

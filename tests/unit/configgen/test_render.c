@@ -122,6 +122,36 @@ static void jobs_lose_what_the_proxy_does(void **state)
                  "follow_redirects: false\n  static_configs: []\n");
 }
 
+#define DROP_PART                                                                                  \
+    "  metric_relabel_configs:\n  - action: labeldrop\n    regex: kvass_part\n"
+#define TO_PROXY "  scheme: http\n  proxy_url: http://127.0.0.1:8008\n  follow_redirects: false\n"
+
+/* First of the job's rules where targets may be parts, and where one is. */
+static void the_label_of_parts_is_dropped(void **state)
+{
+    (void)state;
+    const char *in = "scrape_configs:\n- job_name: a\n  metric_relabel_configs: [{action: drop, regex: x}]\n"
+                     "- job_name: b\n  metric_relabel_configs:\n- {job_name: c}\n";
+    struct render_options opts = DEFAULTS;
+    opts.split = true;
+    check_config(in, &opts, NULL, 0,
+                 "scrape_configs:\n- job_name: a\n" DROP_PART "  - action: drop\n    regex: x\n" TO_PROXY
+                 "  static_configs: []\n- job_name: b\n" DROP_PART TO_PROXY
+                 "  static_configs: []\n- job_name: c\n" DROP_PART TO_PROXY "  static_configs: []\n");
+    opts = DEFAULTS;
+    opts.form = TARGET_FORM_FILE;
+    opts.target_dir = "/t";
+    struct assignment part = ASSIGN("c", 1, "__address__=h:1", "kvass_part=0", "__kvass_parts__=2");
+    check_config("scrape_configs: [{job_name: b}, {job_name: c}]", &opts, &part, 1,
+                 "scrape_configs:\n- job_name: b\n" TO_PROXY "  file_sd_configs:\n  - files:\n    - "
+                 "/t/b.json\n- job_name: c\n" DROP_PART TO_PROXY
+                 "  file_sd_configs:\n  - files:\n    - /t/c.json\n");
+    struct assignment user = ASSIGN("b", 1, "__address__=h:1", "kvass_part=0");
+    check_config("scrape_configs: [{job_name: b}]", &opts, &user, 1,
+                 "scrape_configs:\n- job_name: b\n" TO_PROXY
+                 "  file_sd_configs:\n  - files:\n    - /t/b.json\n");
+}
+
 static void file_form_names_one_file_a_job(void **state)
 {
     (void)state;
@@ -308,6 +338,25 @@ static void rules_can_be_left_out(void **state)
                  "https\nscrape_configs: []\n");
     opts.drop_rules = true;
     check_config(in, &opts, NULL, 0, "scrape_configs: []\n");
+}
+
+/* Each agent gets what it takes, without --strictParse=false and the like. */
+static void agents_get_less(void **state)
+{
+    (void)state;
+    struct render_options opts = DEFAULTS;
+    const char *in = "global: {scrape_interval: 5s, evaluation_interval: 7s, external_labels: {a: b}}\n"
+                     "rule_files: [r.yml]\nremote_read: [{url: 'http://r/'}]\nremote_write: [{url: 'http://w/'}]\n"
+                     "storage: {tsdb: {out_of_order_time_window: 1m}}\n";
+    opts.server = RENDER_AGENT;
+    check_config(in, &opts, NULL, 0,
+                 "global:\n  scrape_interval: 5s\n  evaluation_interval: 7s\n  external_labels:\n    a: b\n"
+                 "remote_write:\n- url: 'http://w/'\nstorage:\n  tsdb:\n    out_of_order_time_window: 1m\n"
+                 "scrape_configs: []\n");
+    opts.server = RENDER_VMAGENT;
+    check_config(in, &opts, NULL, 0,
+                 "global:\n  scrape_interval: 5s\n  external_labels:\n    a: b\nscrape_configs: []\n");
+    check_config("global:\nrule_files: [r.yml]\n", &opts, NULL, 0, "global:\nscrape_configs: []\n");
 }
 
 static void self_monitor(void **state)
@@ -499,6 +548,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_lose_what_the_proxy_does),
+        cmocka_unit_test(the_label_of_parts_is_dropped),
         cmocka_unit_test(file_form_names_one_file_a_job),
         cmocka_unit_test(targets_of_a_job),
         cmocka_unit_test(ports_come_from_the_original_scheme),
@@ -507,6 +557,7 @@ int main(void)
         cmocka_unit_test(a_removed_job_label_stays_removed),
         cmocka_unit_test(external_labels_know_shard_and_replica),
         cmocka_unit_test(rules_can_be_left_out),
+        cmocka_unit_test(agents_get_less),
         cmocka_unit_test(self_monitor),
         cmocka_unit_test(aliases_are_not_edited_through),
         cmocka_unit_test(file_names_are_unique_and_plain),

@@ -273,6 +273,19 @@ static void test_order_does_not_matter(void **state)
     target_group_unref(r);
 }
 
+/* Only the balancer makes parts; the public label alone is the user's own affair. */
+static void test_no_parts(void **state)
+{
+    (void)state;
+    const char *t = "__address__=h:1,__kvass_parts__=2,kvass_part=1";
+    struct built_job b = build(PROMETHEUS_2, "", &t, 1);
+    assert_int_equal(b.good, 1);
+    assert_false(target_is_part(b.items[0].target));
+    assert_null(labels_get(b.items[0].target->labels, VIEW("__kvass_parts__")).base);
+    assert_true(view_is(labels_get(b.items[0].target->labels, VIEW("kvass_part")), "1"));
+    built_job_done(&b);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -295,6 +308,7 @@ int main(void)
         cmocka_unit_test_setup(test_duplicates, setup),
         cmocka_unit_test_setup(test_limit, setup),
         cmocka_unit_test_setup(test_order_does_not_matter, setup),
+        cmocka_unit_test_setup(test_no_parts, setup),
         cmocka_unit_test_setup(test_nothing, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -335,13 +335,52 @@ static void test_judges(void **state)
     labels_unref(target);
 }
 
+/* The label taken away before the rules: as the rule in the rendered configuration does it. */
+static void test_drop_label(void **state)
+{
+    static const char *const BODIES[] = {
+        "a 1\n",
+        "a{kvass_part=\"7\"} 1\na{exported_kvass_part=\"7\",x=\"1\"} 1\n",
+        "a{kvass_part=\"7\",kvass_part=\"8\"} 1\n",
+        "a{kvass_part=\"7\",kvass_part=\"8\",x=\"1\",x=\"2\"} 1\n",
+        "a{kvass_part=\"\",job=\"\"} 1\n",
+        "a{x=\"1\",y=\"2\"} 1\n",
+        "a{x=\"1\",y=\"2\",kvass_part=\"1\"} 1\nb{x=\"1\",y=\"2\",z=\"3\"} 1\n",
+    };
+    const struct label items[] = {{VIEW("job"), VIEW("j")}, {VIEW("kvass_part"), VIEW("3")}};
+    struct labels *target = labels_make(items, 2);
+    struct relabel_rules *drop = rule(RELABEL_LABELDROP, NULL, "kvass_part", NULL, NULL);
+    (void)state;
+    for (size_t i = 0; i < sizeof(BODIES) / sizeof(BODIES[0]) * 24; i++) {
+        struct setup s = setup_make(target);
+        s.conf.honor_labels = i % 2 != 0;
+        s.conf.label_limit = i / 2 % 3 == 0 ? 0 : 3 + i / 2 % 3;
+        s.conf.major = i / 6 % 2 != 0 ? PROMETHEUS_3 : PROMETHEUS_2;
+        s.target = i / 12 % 2 != 0 ? target : NULL;
+        s.conf.metric_relabel = drop;
+        struct count want = count_with(&s, BODIES[i / 24]);
+        s.conf.metric_relabel = NULL;
+        s.conf.drop_label = VIEW("kvass_part");
+        expect(&s, BODIES[i / 24], want.code, want.scraped, want.series, want.msg);
+    }
+    relabel_rules_free(&drop);
+    struct setup s = setup_make(target);
+    struct relabel_rules *keep = rule(RELABEL_KEEP, "kvass_part", "3", NULL, NULL);
+    s.conf.metric_relabel = keep;
+    expect(&s, "a 1\n", 0, 1, 1, "");
+    s.conf.drop_label = VIEW("kvass_part");
+    expect(&s, "a 1\na{kvass_part=\"3\"} 1\n", 0, 2, 0, "");
+    relabel_rules_free(&keep);
+    labels_unref(target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refusals), cmocka_unit_test(test_sample_limit),     cmocka_unit_test(test_label_limits),
         cmocka_unit_test(test_rules),    cmocka_unit_test(test_exported),         cmocka_unit_test(test_le_spelling),
         cmocka_unit_test(test_families), cmocka_unit_test(test_families_bounded), cmocka_unit_test(test_many_labels),
-        cmocka_unit_test(test_judges),
+        cmocka_unit_test(test_judges),   cmocka_unit_test(test_drop_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

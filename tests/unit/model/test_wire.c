@@ -273,6 +273,8 @@ static void test_status(void **state)
                                .last_duration_us = 1500000,
                                .series = 10,
                                .scraped = BIG,
+                               .whole_series = 20,
+                               .whole_scraped = BIG,
                                .scrapes = 9,
                                .good_scrapes = 4};
     struct target_status got;
@@ -290,6 +292,8 @@ static void test_status(void **state)
     assert_int_equal(got.last_duration_us, in.last_duration_us);
     assert_int_equal(got.series, 10);
     assert_true(got.scraped == BIG);
+    assert_int_equal(got.whole_series, 20);
+    assert_true(got.whole_scraped == BIG);
     assert_int_equal(got.scrapes, 9);
     assert_int_equal(got.good_scrapes, 4);
     assert_int_equal(got.history_len, 1);
@@ -331,6 +335,7 @@ static void test_runtimeinfo(void **state)
                             .generation = 3,
                             .epoch = 4,
                             .config_generation = 5,
+                            .parts_max = 64,
                             .has_generation = true,
                             .config_hash = "abc",
                             .error = "replaying"};
@@ -348,6 +353,7 @@ static void test_runtimeinfo(void **state)
     assert_int_equal(wire_read_runtimeinfo(root, &got, NULL), 0);
     assert_int_equal(got.health, SHARD_HEALTH_READY);
     assert_int_equal(got.idle_since_ms, 0);
+    assert_int_equal(got.parts_max, 0);
     assert_false(got.has_generation);
     json_decref(root);
     root = parse("{\"ConfigHash\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}");

@@ -534,6 +534,94 @@ static void test_slow_head(void **state)
     assert_int_equal(f.answers, 1);
 }
 
+static bool is_answered(struct peer *p, unsigned port, bool again)
+{
+    struct reply r;
+    if (!again) {
+        peer_connect(p, port);
+    }
+    peer_send(p, "GET /empty HTTP/1.1\r\n" H "\r\n");
+    peer_read(p, false, &r);
+    bool answered = r.status == 200;
+    reply_done(&r);
+    return answered;
+}
+
+/* Connections that ask for nothing keep nobody out, though all their limits are far away. */
+static void test_crowd_of_half_open(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct http_server_conf conf = {.connections_max = 8, .head_ms = 600000, .idle_ms = 600000};
+    start(&f, &conf);
+    struct peer good, kept, crowd[40], late;
+    struct reply r;
+    assert_true(is_answered(&good, f.server.port, false));
+    peer_connect(&kept, f.server.port);
+    peer_send(&kept, "POST /keep HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello");
+    assert_true(wait_kept(&f, 1));
+    for (int i = 0; i < 40; i++) {
+        peer_connect(&crowd[i], f.server.port);
+        peer_send(&crowd[i], i % 2 == 0 ? "GET /empty HT" : "");
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_true(is_answered(&late, f.server.port, false));
+        peer_close(&late);
+    }
+    /* Those that were being served, and those that had been, were not the ones to go. */
+    assert_true(is_answered(&good, f.server.port, true));
+    test_server_post(&f.server, release, &f);
+    peer_read(&kept, false, &r);
+    assert_string_equal(r.body, "late /keep hello");
+    reply_done(&r);
+    assert_true(peer_at_end(&crowd[0]));
+    for (int i = 0; i < 40; i++) {
+        peer_close(&crowd[i]);
+    }
+    peer_close(&kept);
+    peer_close(&good);
+    test_server_stop(&f.server);
+}
+
+/* Idle connections make room when there is nobody else, the longest idle one first; what is being answered never does.
+ */
+static void test_crowd_of_idle_and_busy(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct http_server_conf conf = {.connections_max = 4, .idle_ms = 600000};
+    start(&f, &conf);
+    struct peer p[4], late, later;
+    struct reply r;
+    for (int i = 0; i < 4; i++) {
+        assert_true(is_answered(&p[i], f.server.port, false));
+        usleep(20000);
+    }
+    assert_true(is_answered(&late, f.server.port, false));
+    assert_true(peer_at_end(&p[0]));
+    peer_close(&p[0]);
+    for (int i = 1; i < 4; i++) {
+        peer_send(&p[i], "POST /keep HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello");
+    }
+    peer_send(&late, "POST /keep HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello");
+    assert_true(wait_kept(&f, 4));
+    peer_connect(&later, f.server.port);
+    peer_send(&later, "GET /empty HTTP/1.1\r\n" H "\r\n");
+    usleep(600000);
+    test_server_post(&f.server, release, &f);
+    for (int i = 1; i < 5; i++) {
+        peer_read(i < 4 ? &p[i] : &late, false, &r);
+        assert_int_equal(r.status, 200);
+        reply_done(&r);
+        peer_close(i < 4 ? &p[i] : &late);
+    }
+    peer_read(&later, false, &r);
+    assert_int_equal(r.status, 200);
+    reply_done(&r);
+    peer_close(&later);
+    test_server_stop(&f.server);
+}
+
 static void test_idle_and_stalled(void **state)
 {
     (void)state;
@@ -775,6 +863,8 @@ int main(void)
         cmocka_unit_test(test_concurrent),
         cmocka_unit_test(test_connections_max),
         cmocka_unit_test(test_slow_head),
+        cmocka_unit_test(test_crowd_of_half_open),
+        cmocka_unit_test(test_crowd_of_idle_and_busy),
         cmocka_unit_test(test_idle_and_stalled),
         cmocka_unit_test(test_body_budget),
         cmocka_unit_test(test_client_gone),

@@ -159,13 +159,23 @@ static struct promconf *parse(const char *text)
     return conf;
 }
 
-static void make_shard(enum target_form form)
+static void make_shard_for(enum target_form form, enum render_server server)
 {
-    const struct local_env env = {.loop = w.loop, .proxy_url = "http://127.0.0.1:8008", .form = form, .gid = (gid_t)-1,
-                                  .publish = on_publish, .now_ms = fake_now};
+    const struct local_env env = {.loop = w.loop,
+                                  .proxy_url = "http://127.0.0.1:8008",
+                                  .form = form,
+                                  .gid = (gid_t)-1,
+                                  .server = server,
+                                  .publish = on_publish,
+                                  .now_ms = fake_now};
     char *dir = mem_printf("%s/s", w.folder);
     w.shard = local_shard_new(&env, "shard-0", "", 0, dir, "http://127.0.0.1:9");
     free(dir);
+}
+
+static void make_shard(enum target_form form)
+{
+    make_shard_for(form, RENDER_PROMETHEUS);
 }
 
 static int setup_form(enum target_form form)
@@ -657,6 +667,40 @@ static void test_head_from_elsewhere(void **unused)
     assert_true(info()->head_series == 55);
 }
 
+static void test_head_of_an_agent(void **unused)
+{
+    (void)unused;
+    settle();
+    pass(10000);
+    answer(TSDB, 404, "not found");
+    answer("/metrics", 200, "prometheus_agent_active_series 77\nprometheus_agent_active_series_x 78\n");
+    assert_true(info()->head_series == 77);
+}
+
+/* Its answer to a reload comes before it has read the file. */
+static void test_vmagent_tells_a_refusal_later(void **unused)
+{
+    (void)unused;
+    w.shard->ops->free(w.shard);
+    make_shard_for(TARGET_FORM_FILE, RENDER_VMAGENT);
+    w.shard->ops->set_config(w.shard, w.two, 1);
+    assign(0, 1, true, 1);
+    scrape("a", 0, timebase_realtime_ms(), true, 55);
+    pass(1000);
+    answer(RELOAD, 200, "");
+    answer("/metrics", 200, "vm_promscrape_config_last_reload_successful 0\n");
+    assert_non_null(strstr(info()->error, "refuses the file"));
+    assert_int_equal(info()->health, SHARD_HEALTH_READY);
+    assert_true(info()->head_series == 55);
+    pass(10000);
+    answer("/metrics", 200, "vm_promscrape_config_last_reload_successful 1\n");
+    assert_string_equal(info()->error, "");
+    pass(10000);
+    answer("/metrics", 200, "up 1\n"); /* 1.79 does not tell */
+    assert_string_equal(info()->error, "");
+    assert_int_equal(count_calls(TSDB), 0);
+}
+
 static void test_nonsense_for_an_answer(void **unused)
 {
     (void)unused;
@@ -779,6 +823,8 @@ int main(void)
         CASE(test_records),
         CASE(test_head_and_health),
         CASE(test_head_from_elsewhere),
+        CASE(test_head_of_an_agent),
+        CASE(test_vmagent_tells_a_refusal_later),
         CASE(test_nonsense_for_an_answer),
         CASE(test_an_older_epoch_is_refused),
         CASE(test_restored_targets_keep_their_proof),

@@ -76,7 +76,10 @@ static struct state *make_state(void)
         state_add_target(&s->shards[0], &a, &status);
         target_unref(a.target);
     }
-    state_add_shard(s, "shard-1")->idle_since_ms = 99;
+    struct state_shard *named = state_add_shard(s, "shard-1");
+    named->idle_since_ms = 99;
+    snprintf(named->config_hash, sizeof(named->config_hash), "abc");
+    snprintf(named->config_word, sizeof(named->config_word), "4711");
     struct state_load *load = state_add_load(s, "node", UINT64_MAX);
     load->series = 1000;
     load->scraped = 1200;
@@ -118,6 +121,8 @@ static void assert_same(const struct state *a, const struct state *b)
     for (size_t i = 0; i < a->shard_count; i++) {
         const struct state_shard *x = &a->shards[i], *y = &b->shards[i];
         assert_ptr_equal(x->id, y->id);
+        assert_string_equal(x->config_hash, y->config_hash);
+        assert_string_equal(x->config_word, y->config_word);
         assert_true(x->generation == y->generation && x->epoch == y->epoch && x->idle_since_ms == y->idle_since_ms);
         assert_int_equal(x->target_count, y->target_count);
         for (size_t k = 0; k < x->target_count; k++) {
@@ -306,6 +311,66 @@ static void test_files(void **unused)
     free(path);
 }
 
+/* Each way a file can be unusable, for the newest, the one before, and both. */
+static void test_the_copy_before(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text; /* NULL: half of the file */
+        int rc;
+    } BAD[] = {{NULL, ERR_PARSE},
+               {"", ERR_PARSE},
+               {"{\"Targets\":{}}", ERR_PARSE},
+               {"KVASS2 something that follows in a later form", ERR_UNSUPPORTED}};
+    char *path = in_folder("copies"), *old_path = in_folder("copies.old");
+    struct state *first = make_state(), *second = make_state(), *got = NULL;
+    first->generation = 1;
+    second->generation = 2;
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+        for (int which = 1; which <= 3; which++) {
+            struct errctx err = ERRCTX_INIT;
+            assert_int_equal(state_save(path, first, NULL), 0);
+            assert_int_equal(state_save(path, second, NULL), 0);
+            for (int k = 0; k < 2; k++) {
+                const char *name = k == 0 ? path : old_path;
+                struct stat st;
+                assert_int_equal(stat(name, &st), 0);
+                if ((which & (1 << k)) != 0 && BAD[i].text == NULL) {
+                    assert_int_equal(truncate(name, st.st_size / 2), 0);
+                } else if ((which & (1 << k)) != 0) {
+                    assert_int_equal(files_write_atomic(name, view_of(BAD[i].text), 0600, (gid_t)-1, NULL), 0);
+                }
+            }
+            usleep(2000); /* names of what is set aside have milliseconds */
+            int rc = state_read(path, &got, &err);
+            if (which == 3) {
+                assert_int_equal(rc, BAD[i].rc);
+                assert_non_null(strstr(err.msg, "copies.old"));
+                continue;
+            }
+            assert_int_equal(rc, 0);
+            assert_int_equal(got->generation, which == 1 ? 1 : 2); /* never older than one write */
+            assert_true((got->fallback != NULL) == (which == 1));
+            assert_same(which == 1 ? first : second, got);
+            state_free(&got);
+            if (which == 1) { /* a further start before anything was saved finds the same */
+                assert_int_equal(state_read(path, &got, NULL), 0);
+                assert_int_equal(got->generation, 1);
+                state_free(&got);
+                assert_int_equal(state_save(path, second, NULL), 0); /* and the first save does not cost it */
+                assert_int_equal(access(old_path, F_OK), 0);
+                assert_int_equal(count_files("copies*.tmp.*"), 0);
+            }
+        }
+    }
+    assert_int_equal(count_files("copies.bad-*"), 8);
+    assert_int_equal(count_files("copies.old.bad-*"), 4);
+    state_free(&first);
+    state_free(&second);
+    free(path);
+    free(old_path);
+}
+
 static void write_file(const char *name, const char *text)
 {
     char *path = in_folder(name);
@@ -360,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_unknown_kinds_and_keys_are_skipped),
         cmocka_unit_test(test_a_bomb_is_refused),
         cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_copy_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import_of_old_files, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
