@@ -46,9 +46,22 @@ def test_the_sample_is_good_for_every_role(tmp_path):
         assert kvass_config("check", f"--role={role}", f"--kvass.config={SAMPLE}", f"--config.file={origin}") == (0, "", "")
 
 
+def test_roles_and_who_runs_the_shards(tmp_path):
+    """What an appliance does not drive is refused with what does, and the other way round."""
+    conf = tmp_path / "p.yml"
+    conf.write_text("scrape_configs: []\n", encoding="utf-8")
+    for role, kind, more, word in (("appliance", "static", [f"--shard.static-file={conf}"], "'kvass coordinator --shard.type=static'"),
+                                   ("appliance", "http", ["--shard.http-url=http://127.0.0.1:1/"], "'kvass coordinator --shard.type=http'"),
+                                   ("coordinator", "process", [], "'kvass appliance --shard.type=process'")):
+        done = subprocess.run([KVASS, role, f"--shard.type={kind}", f"--config.file={conf}", f"--store.path={tmp_path}/store", *more],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=False, encoding="utf-8")
+        assert done.returncode == 2 and word in done.stderr, (role, kind, done.stderr)
+        assert not (tmp_path / "store").exists()
+
+
 @pytest.mark.parametrize("role,options,words", [
     ("appliance", ["--shard.type=static"], "shard.type (flag) is static, but the role appliance has: process, systemd, k8s"),
-    ("appliance", ["--shard.type=http", "--shard.http-url=http://x"], "the same balancer drives shards elsewhere as kvass coordinator"),
+    ("appliance", ["--shard.type=http", "--shard.http-url=http://x"], "shard.type (flag) is http"),
     ("coordinator", ["--shard.type=systemd"], "shard.type (flag) is systemd, but the role coordinator has: k8s, static, http"),
     ("coordinator", ["--shard.type=http"], "shard.http-url"),
     ("appliance", ["--shard.type=systemd", "--shard.systemd-unit=plain.service"], "expected a template unit, name@.service"),
