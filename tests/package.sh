@@ -168,7 +168,8 @@ step_lintian() {
         cat "$work/lintian.log"
         fail "lintian"
     }
-    grep -E '^[EWIPX]:' "$work/lintian.log" && fail "lintian has something to say"
+    # Which words machine code looks like changes with every build; that it looks like none is no fault of the override.
+    grep -E '^[EWIPX]:' "$work/lintian.log" | grep -v ' unused-override spelling-error-in-binary ' && fail "lintian has something to say"
     grep -E '^O: kvass: spelling-error-in-binary [A-Z]?[a-z]+ ' "$work/lintian.log" && fail "that is a word, and no machine code"
     ok "lintian is clean at pedantic; overridden: $(grep -c '^O:' "$work/lintian.log" || true)"
     grep '^O:' "$work/lintian.log" || true
@@ -254,8 +255,8 @@ step_autopkgtest() {
     inside "$r" dpkg -i /root/kvass_1.0.0-1_"$arch".deb >/dev/null 2>&1
     local status=0
     inside "$r" autopkgtest --no-built-binaries --apt-upgrade /root/debs/kvass_1.0.0-1.dsc -- null >"$work/autopkgtest.log" 2>&1 || status=$?
-    # units needs a machine that boots; the null runner has none and says so (status 2). The step booted runs it.
-    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && grep -qE '^units +SKIP .*isolation' "$work/autopkgtest.log" && [ "$status" = 2 ] || {
+    # units wants a testbed of its own that boots and may be broken; the null runner is none and says so (status 2). The step booted runs it.
+    grep -qE '^main-job +PASS' "$work/autopkgtest.log" && grep -qE '^units +SKIP Test restriction' "$work/autopkgtest.log" && [ "$status" = 2 ] || {
         tail -n 40 "$work/autopkgtest.log"
         fail "autopkgtest: status $status"
     }

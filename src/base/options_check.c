@@ -30,14 +30,13 @@ static bool is_version(const char *text)
 
 static const struct {
     enum role role;
-    unsigned types; /* a bit for each that it runs */
-    const char *names, *remedy;
+    unsigned types;            /* a bit for each that it runs */
+    const char *names, *other; /* what the other role does */
 } SHARD_TYPES[] = {
     {ROLE_APPLIANCE, 1u << SHARD_TYPE_PROCESS | 1u << SHARD_TYPE_SYSTEMD | 1u << SHARD_TYPE_K8S,
-     "process, systemd, k8s",
-     "the same balancer drives shards elsewhere as kvass coordinator, with kvass sidecar beside each Prometheus"},
+     "process, systemd, k8s", "drives shards elsewhere, with kvass sidecar beside each Prometheus"},
     {ROLE_COORDINATOR, 1u << SHARD_TYPE_K8S | 1u << SHARD_TYPE_STATIC | 1u << SHARD_TYPE_HTTP, "k8s, static, http",
-     "kvass appliance starts shards on its own host"},
+     "starts shards on its own host"},
 };
 
 static int check_shard_type(const struct options *o, struct errctx *err)
@@ -47,9 +46,10 @@ static int check_shard_type(const struct options *o, struct errctx *err)
             struct bytes value;
             bytes_init(&value, 64);
             options_format_value(o, OPTION_ID_shard_type, &value);
-            int rc = errctx_set(err, ERR_INVALID, "%s is %.*s, but the role %s has: %s (%s)",
-                                place(o, OPTION_ID_shard_type), VIEW_FMT(bytes_view(&value)), role_name(o->role),
-                                SHARD_TYPES[i].names, SHARD_TYPES[i].remedy);
+            int rc = errctx_set(
+                err, ERR_INVALID, "%s is %.*s, but the role %s has: %s ('kvass %s --shard.type=%.*s' %s)",
+                place(o, OPTION_ID_shard_type), VIEW_FMT(bytes_view(&value)), role_name(o->role), SHARD_TYPES[i].names,
+                role_name(SHARD_TYPES[1 - i].role), VIEW_FMT(bytes_view(&value)), SHARD_TYPES[i].other);
             bytes_done(&value);
             return rc;
         }

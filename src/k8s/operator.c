@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define MISSING_RETRY_MS 300000
-#define MISSING_AGAIN_MS 20000 /* the second look, when objects are held */
+#define MISSING_AGAIN_MS 10000 /* the second look, when objects are held */
 #define TELL_MS          1000
 #define LOAD_SHARE       20   /* a load is a twentieth of the time at most */
 #define LOOK_MS          1000 /* while the first set is not complete */

@@ -13,7 +13,8 @@
 #define JOB_NAME_BYTES_MAX     4096
 #define JOBS_MAX               100000
 #define EXTRA_CONFIG_BYTES_MAX 65536
-#define SERIES_MAX             UINT64_C(1000000000000) /* no limit is higher; sums of a million stay numbers */
+/* No limit is higher, and sums over a million targets stay numbers. */
+#define SERIES_MAX UINT64_C(1000000000000)
 
 static int wrong_type(struct errctx *err, const char *key, const char *expected)
 {

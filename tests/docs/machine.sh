@@ -93,7 +93,7 @@ END
 # The samples of a Prometheus that ran here before: one of a job that nobody scrapes any more.
 make_past() {
     local past=/var/lib/prometheus/metrics2 pid
-    printf 'scrape_configs:\n- job_name: retired\n  scrape_interval: 5s\n  static_configs: [{targets: ["localhost:9100"]}]\n' >"$files/past.yml"
+    printf 'scrape_configs:\n- job_name: retired\n  scrape_interval: 5s\n  static_configs: [{targets: ["127.0.0.1:9100"]}]\n' >"$files/past.yml"
     rm -rf "$past"
     mkdir -p "$past"
     prometheus --config.file="$files/past.yml" --storage.tsdb.path="$past" --web.listen-address=127.0.0.1:9390 >"$files/past.log" 2>&1 &

