@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define WAIT_STEP_MS 20
-#define LOADS_MAX    200 /* of one operator_source_apply: each takes out one object */
+#define LOADS_MAX    10 /* of one operator_source_apply: the second is the last unless something else fails then */
 
 /* ---------------------------------------------------------------- options */
 
@@ -205,6 +205,19 @@ int operator_source_load(struct operator_watch *op, const char *path, struct pro
     return load(op, path, false, opts, ret, err);
 }
 
+struct failing {
+    struct operator_watch *op;
+    const struct promconf *conf;
+};
+
+static void on_failing(void *data, size_t job, const struct errctx *err)
+{
+    const struct failing *f = data;
+    operator_refuse(f->op, f->conf->jobs[job].file, err);
+}
+
+/* A load can take a second with thousands of objects: so all that fail are taken out at once, not one a load, or a
+ * tenant with a hundred bad ones would keep the control loop busy for minutes. */
 int operator_source_apply(struct operator_watch *op, struct discovery *d, const char *path,
                           struct promconf_options *opts, struct promconf **conf, struct errctx *err)
 {
@@ -215,7 +228,9 @@ int operator_source_apply(struct operator_watch *op, struct discovery *d, const 
         if (job < (*conf)->file_job_count || job >= (*conf)->job_count) {
             return rc;
         }
-        operator_refuse(op, (*conf)->jobs[job].file, err);
+        struct failing failing = {op, *conf};
+        on_failing(&failing, job, err);
+        discovery_each_failing(d, *conf, job + 1, on_failing, &failing);
         errctx_clear(err);
         rc = load(op, path, true, opts, &fresh, err);
         if (rc != 0) {

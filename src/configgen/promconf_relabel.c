@@ -2,6 +2,18 @@
  * them compiles them per thread. */
 #include "configgen/promconf_parts.h"
 
+/* Prometheus 2.42 takes these two for no value, quoted or not, and fails; newer ones read them as they stand. A shard
+ * would refuse its whole configuration for them. */
+static int check_regex(struct conf_reader *r, const struct yaml_node *n)
+{
+    bool is_null_text = n != NULL && !yaml_is_null(n) && (view_is(n->value, "null") || view_is(n->value, "~"));
+    if (r->major != PROMETHEUS_2 || !is_null_text) {
+        return 0;
+    }
+    return conf_fail(r, n, "regex \"%.*s\" is refused by this version of Prometheus; expected (%.*s)",
+                     VIEW_FMT(n->value), VIEW_FMT(n->value));
+}
+
 static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct relabel_spec *spec)
 {
     struct errctx why = ERRCTX_INIT;
@@ -11,8 +23,7 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
     spec->column = n->column;
     const char **names = conf_strings(r->arena, n, "source_labels", &spec->source_label_count);
     spec->has_source_labels = yaml_get(n, "source_labels") != NULL;
-    spec->source_labels =
-        arena_alloc(r->arena, (spec->source_label_count + 1) * sizeof(*spec->source_labels));
+    spec->source_labels = arena_alloc(r->arena, (spec->source_label_count + 1) * sizeof(*spec->source_labels));
     for (size_t i = 0; i < spec->source_label_count; i++) {
         const struct yaml_node *name = yaml_get(n, "source_labels")->items[i];
         spec->source_labels[i] = yaml_is_null(name) ? view_make(NULL, 0) : view_of(names[i]);
@@ -27,7 +38,7 @@ static int read_rule(struct conf_reader *r, const struct yaml_node *n, struct re
     if (relabel_action_parse(action, &spec->action, &why) != 0) {
         return conf_fail(r, yaml_get(n, "action"), "%s", why.msg);
     }
-    return 0;
+    return check_regex(r, yaml_get(n, "regex"));
 }
 
 /* Prometheus' own words say what is wrong; this says what would be right. */
@@ -81,8 +92,7 @@ int conf_relabel_read(struct conf_reader *r, const struct yaml_node *mapping, co
     size_t outer = conf_push(r, view_of(key));
     for (size_t i = 0; i < count; i++) {
         size_t old = conf_push_index(r, i);
-        if (read_rule(r, list->items[i], &specs[i]) != 0 ||
-            check_rule(r, list->items[i], &specs[i]) != 0) {
+        if (read_rule(r, list->items[i], &specs[i]) != 0 || check_rule(r, list->items[i], &specs[i]) != 0) {
             return ERR_INVALID;
         }
         conf_pop(r, old);

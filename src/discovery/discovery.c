@@ -370,6 +370,20 @@ size_t discovery_failed_job(const struct discovery *d)
     return d->failed_job;
 }
 
+void discovery_each_failing(struct discovery *d, struct promconf *conf, size_t first,
+                            void (*each)(void *data, size_t job, const struct errctx *err), void *data)
+{
+    for (size_t i = first; i < conf->job_count; i++) {
+        struct errctx err = ERRCTX_INIT;
+        struct run *r = NULL;
+        if (run_prepare(d, conf, &conf->jobs[i], &r, &err) != 0) {
+            each(data, i, &err);
+        } else {
+            run_abandon(r);
+        }
+    }
+}
+
 /* The provider that a job's first targets wait for. Later changes do not count: where something changes all the time,
  * nothing would ever be decided. */
 static const struct provider *awaited_provider(const struct run *r, int64_t now_ms, int64_t init_timeout_ms)

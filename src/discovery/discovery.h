@@ -34,6 +34,10 @@ int discovery_apply(struct discovery *d, struct promconf *conf, struct errctx *e
 /* The index of the job that the last discovery_apply failed for. */
 size_t discovery_failed_job(const struct discovery *d);
 
+/* Tells each job from `first` on that discovery_apply would fail for, and why. Nothing changes. */
+void discovery_each_failing(struct discovery *d, struct promconf *conf, size_t first,
+                            void (*each)(void *data, size_t job, const struct errctx *err), void *data);
+
 /* True when every provider of every job has answered once, or failed for longer than init_timeout_ms, and every job's
  * targets were handed out. now_ms is monotonic. */
 bool discovery_is_initial_done(const struct discovery *d, int64_t now_ms, int64_t init_timeout_ms);

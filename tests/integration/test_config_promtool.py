@@ -126,6 +126,10 @@ AGREED = [
     "scrape_configs: [{job_name: a, basic_auth: {}, authorization: {}}]",
     "scrape_configs: [{job_name: a, scheme: foo, metrics_path: bar}]",
     "scrape_configs: [{job_name: a, relabel_configs: [{regex: , target_label: a}]}]",
+    "scrape_configs: [{job_name: a, relabel_configs: [{regex: 'null', target_label: a}]}]",  # quoted: 2.42 alone refuses it
+    "scrape_configs: [{job_name: a, metric_relabel_configs: [{regex: '~', target_label: a}]}]",
+    "scrape_configs: [{job_name: a, metric_relabel_configs: [{regex: 'Null', target_label: a}]}]",
+    "scrape_configs: [{job_name: a, metric_relabel_configs: [{regex: null, target_label: a}]}]",
     "scrape_configs: [{job_name: a, relabel_configs: [{action: KEEP}]}]",
     "scrape_configs: [{job_name: a, relabel_configs: [{action: keepequal, target_label: a, regex: x}]}]",
     "scrape_configs: [{job_name: a, relabel_configs: [{target_label: '${1}_x'}]}]",

@@ -267,6 +267,11 @@ static void versions_differ(void **state)
                   "letters, digits and "
                   "underscores");
     promconf_unref(parse(names, PROMETHEUS_3));
+    const char *word = "scrape_configs: [{job_name: a, metric_relabel_configs: [{regex: 'null', action: labeldrop}]}]\n";
+    check_refused(word, PROMETHEUS_2,
+                  "p.yml:1:65: job 'a': metric_relabel_configs[0]: regex \"null\" is refused by this version of "
+                  "Prometheus; expected (null)");
+    promconf_unref(parse(word, PROMETHEUS_2_53));
     const char *v1 = "alerting: {alertmanagers: [{api_version: v1}]}\n";
     promconf_unref(parse(v1, PROMETHEUS_2));
     check_refused(v1, PROMETHEUS_3,

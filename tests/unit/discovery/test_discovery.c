@@ -343,6 +343,44 @@ static void test_errors_change_nothing(void **state)
     wait_good("a", 1, 4);
 }
 
+struct told {
+    size_t jobs[8], count;
+};
+
+static void on_failing(void *data, size_t job, const struct errctx *err)
+{
+    struct told *t = data;
+    assert_non_null(strstr(err->msg, "no server"));
+    assert_true(t->count < 8);
+    t->jobs[t->count++] = job;
+}
+
+/* All that fail are known after one look, and looking changes nothing. */
+static void test_each_failing(void **state)
+{
+    static const char TEXT[] =
+        JOB_A "- job_name: x\n  eureka_sd_configs: [{}]\n" JOB_B
+              "- job_name: y\n  eureka_sd_configs: [{}]\n- job_name: z\n  eureka_sd_configs: [{}]\n";
+    struct promconf_options opts = {.major = PROMETHEUS_2};
+    struct promconf *conf = NULL;
+    struct told told = {0};
+    (void)state;
+    assert_int_equal(apply(JOB_A, NULL), 0);
+    answer("http://one", "s", 1, 3);
+    wait_good("a", 0, 3);
+    assert_int_equal(promconf_parse("prometheus.yml", view_of(TEXT), &opts, &conf, NULL), 0);
+    assert_true(discovery_apply(discovery, conf, NULL) != 0);
+    assert_int_equal(discovery_failed_job(discovery), 1);
+    discovery_each_failing(discovery, conf, 2, on_failing, &told);
+    assert_int_equal(told.count, 2);
+    assert_int_equal(told.jobs[0], 3);
+    assert_int_equal(told.jobs[1], 4);
+    assert_int_equal(running.len, 1);
+    promconf_unref(conf);
+    answer("http://one", "s", 1, 4);
+    wait_good("a", 1, 4);
+}
+
 static void test_job_without_discovery(void **state)
 {
     (void)state;
@@ -363,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replaced_provider, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vanished_job, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_change_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_each_failing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_job_without_discovery, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
