@@ -62,8 +62,7 @@ int k8s_client_in_cluster(struct loop *loop, struct http_client *http, const cha
             .tls = {.ca_file = arena_printf(arena, "%s/ca.crt", folder)},
         };
         bool is_v6 = strchr(host, ':') != NULL;
-        const char *url =
-            arena_printf(arena, "https://%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
+        const char *url = arena_printf(arena, "https://%s%s%s:%s", is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
         (void)read_small(arena, folder, "namespace", &namespace, NULL);
         *ret = k8s_client_new(loop, http, url, &conf, namespace);
     }
@@ -187,8 +186,8 @@ static int read_impersonation(const struct kubeconfig *k, const struct yaml_node
 
 static int read_user(const struct kubeconfig *k, const struct yaml_node *user, struct http_client_conf *conf)
 {
-    const struct yaml_node *foreign = yaml_get(user, "exec") != NULL ? yaml_get(user, "exec")
-                                                                     : yaml_get(user, "auth-provider");
+    const struct yaml_node *foreign =
+        yaml_get(user, "exec") != NULL ? yaml_get(user, "exec") : yaml_get(user, "auth-provider");
     if (foreign != NULL && !yaml_is_null(foreign)) {
         return errctx_set(k->err, ERR_UNSUPPORTED,
                           "%s:%d:%d: exec and auth-provider are not run by a daemon; expected a token or a client "
