@@ -3,9 +3,12 @@
 #include "cli/commands.h"
 #include "k8s/sd.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct command {
     const char *name, *sub; /* sub: second word, or NULL */
@@ -76,16 +79,37 @@ static int unknown_command(const char *name)
     return 2;
 }
 
-int main(int argc, char **argv)
+/* `help get` and `get -h` are `get --help`. */
+static void ask_for_help(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        return cmd_version(0, NULL);
+    static char help[] = "--help";
+    if (argc > 2 && strcmp(argv[1], "help") == 0) {
+        memmove(argv + 1, argv + 2, (size_t)(argc - 2) * sizeof(*argv));
+        argv[argc - 1] = help;
+    } else if (argc > 1 && strcmp(argv[argc - 1], "-h") == 0) {
+        argv[argc - 1] = help;
     }
-    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
-        print_commands(argc < 2 ? stderr : stdout);
-        return argc < 2 ? 2 : 0;
+}
+
+/* What could not be written was not done. A reader that went away has seen what it wanted: nothing is said. */
+static int end_output(int rc)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !failed) {
+        return rc;
     }
-    mechanism_register(&mechanism_kubernetes);
+    bool is_gone = errno == EPIPE || (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0);
+    if (!is_gone) {
+        fprintf(stderr, "kvass: standard output: %s\n",
+                errno != 0 ? strerror(errno) : "not all of it could be written");
+    }
+    return rc == 0 ? 1 : rc;
+}
+
+static int run_command(int argc, char **argv)
+{
     bool wants_sub = false;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct command *c = &COMMANDS[i];
@@ -106,4 +130,18 @@ int main(int argc, char **argv)
         return is_help ? 0 : 2;
     }
     return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    ask_for_help(argc, argv);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        return end_output(cmd_version(0, NULL));
+    }
+    if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
+        print_commands(argc < 2 ? stderr : stdout);
+        return end_output(argc < 2 ? 2 : 0);
+    }
+    mechanism_register(&mechanism_kubernetes);
+    return end_output(run_command(argc, argv));
 }

@@ -6,6 +6,7 @@
 #include "base/options_table.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <yaml.h>
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
@@ -157,13 +158,30 @@ static int read_setting(struct walker *w, struct option_setting s)
     return rc;
 }
 
+/* Whoever writes `shard:` with keys below it means options whose names begin so. */
+static const char *option_below(const char *key)
+{
+    size_t len = strlen(key);
+    for (int id = 0; id < OPTION_COUNT; id++) {
+        const char *name = option_row((enum option_id)id)->name;
+        if (strncmp(name, key, len) == 0 && name[len] == '.' && id != OPTION_ID_kvass_config) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
 static int check_key(struct walker *w, const char *key, unsigned section, struct option_setting *ret_setting)
 {
     yaml_mark_t mark = w->event.start_mark;
     unsigned roles = 0;
     enum option_id id = option_find(view_of(key), &roles);
     if (id == OPTION_COUNT) {
-        const char *near = option_nearest(view_of(key), section);
+        const char *near = option_nearest(view_of(key), section), *below = near == NULL ? option_below(key) : NULL;
+        if (below != NULL) {
+            return fail_at(w, ERR_INVALID, mark, "unknown key '%s'; an option is one dotted name, such as '%s'", key,
+                           below);
+        }
         return fail_at(w, ERR_INVALID, mark, "unknown key '%s'%s%s%s", key, near != NULL ? "; did you mean '" : "",
                        near != NULL ? near : "", near != NULL ? "'?" : "");
     }
@@ -176,13 +194,13 @@ static int check_key(struct walker *w, const char *key, unsigned section, struct
     if (w->settings->list.len == OPTION_SETTINGS_MAX) {
         return fail_at(w, ERR_LIMIT, mark, "more than %d keys", OPTION_SETTINGS_MAX);
     }
-    vec_foreach (s, &w->settings->list) {
+    vec_foreach(s, &w->settings->list) {
         if (s->id == id && s->section == section) {
             return fail_at(w, ERR_INVALID, mark, "'%s' is set twice here, first in line %d", key, s->origin.line);
         }
     }
-    *ret_setting = (struct option_setting){
-        .id = id, .name = view_of(key), .roles = roles, .section = section, .text = ""};
+    *ret_setting =
+        (struct option_setting){.id = id, .name = view_of(key), .roles = roles, .section = section, .text = ""};
     return 0;
 }
 

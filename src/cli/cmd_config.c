@@ -56,6 +56,9 @@ int cmd_config(int argc, char **argv)
     enum role role = ROLE_FROM_FILE;
     if (argc < 2 || (strcmp(argv[1], "show") != 0 && strcmp(argv[1], "check") != 0)) {
         bool asked = argc > 1 && strcmp(argv[1], "--help") == 0;
+        if (argc > 1 && !asked) {
+            fprintf(stderr, "kvass config: '%s' is neither show nor check\n", argv[1]);
+        }
         return usage(asked ? stdout : stderr, asked ? 0 : EXIT_USAGE);
     }
     bool show = strcmp(argv[1], "show") == 0;

@@ -139,13 +139,21 @@ static void print_moves(const json_t *data, bool colour)
     table_done(&t);
 }
 
+static void print_line(const char *before, const char *text)
+{
+    char *line = mem_strdup(text);
+    text_make_printable(line);
+    printf("%s%s\n", before, line);
+    free(line);
+}
+
 static void print_sentences(const json_t *list, const char *indent)
 {
     size_t i;
     json_t *line;
     json_array_foreach(list, i, line)
     {
-        printf("%s%s\n", indent, json_string_value(line) != NULL ? json_string_value(line) : "");
+        print_line(indent, json_string_value(line) != NULL ? json_string_value(line) : "");
     }
 }
 
@@ -157,7 +165,10 @@ static void print_why(const json_t *data, bool colour)
     json_array_foreach(json_object_get(data, "targets"), i, t)
     {
         const char *url = text_of(t, "url");
-        printf("%s %s (%s)\n", text_of(t, "job"), *url != '\0' ? url : text_of(t, "address"), text_of(t, "state"));
+        char *head = mem_printf("%s %s (%s)", text_of(t, "job"), *url != '\0' ? url : text_of(t, "address"),
+                                text_of(t, "state"));
+        print_line("", head);
+        free(head);
         print_sentences(json_object_get(t, "why"), "  ");
     }
     print_sentences(json_object_get(data, "why"), "");
@@ -191,6 +202,16 @@ static void append_parameter(struct bytes *url, const char *name, const char *va
     for (const char *p = value; *p != '\0'; p++) {
         bytes_printf(url, "%%%02X", (unsigned char)*p);
     }
+}
+
+/* An option that the answer would not heed, or NULL. */
+static const char *unheeded_option(const struct noun *noun, const struct question *q)
+{
+    bool is_why = strcmp(noun->name, "why") == 0;
+    if (q->job != NULL && !is_why && strcmp(noun->name, "targets") != 0) {
+        return "job";
+    }
+    return is_why ? NULL : q->url != NULL ? "target" : q->hash != NULL ? "hash" : NULL;
 }
 
 static char *make_url(const char *server, const struct noun *noun, const struct question *q)
@@ -324,10 +345,11 @@ int cmd_get(int argc, char **argv)
         {"watch", NULL, NULL, &watch, "again every two seconds, until interrupted"},
     };
     static const struct command_help HELP = {
-        "kvass get shards|targets|moves|why|metrics [--server=URL] [--job=JOB] [--target=URL] [-o table|json] "
-        "[--watch]",
-        "Shows what a running kvass does, and why: without a target, why there are so many shards. A bearer token is "
-        "taken from the environment variable KVASS_TOKEN."};
+        "kvass get shards|targets|moves|why|metrics [--server=URL] [-o table|json] [--watch]\n"
+        "       kvass get targets [--job=JOB] ...\n"
+        "       kvass get why [--job=JOB] [--target=URL] [--hash=HASH] ...",
+        "Shows what a running kvass does, and why: without a target, why there are so many shards.\n"
+        "A bearer token is taken from the environment variable KVASS_TOKEN."};
     int count = args_parse(argc, argv, &HELP, specs, sizeof(specs) / sizeof(specs[0]), what, 1);
     if (count < 0) {
         return count == -2 ? 0 : EXIT_USAGE;
@@ -341,13 +363,17 @@ int cmd_get(int argc, char **argv)
         fprintf(stderr, "kvass get: '%s' is no format: table or json\nusage: %s\n", format, HELP.usage);
         return EXIT_USAGE;
     }
+    if (unheeded_option(noun, &q) != NULL) {
+        fprintf(stderr, "kvass get: --%s is no option of '%s'\nusage: %s\n", unheeded_option(noun, &q), noun->name,
+                HELP.usage);
+        return EXIT_USAGE;
+    }
     curl_net_init();
     int rc = show(noun, server, &q, token, as_json);
-    while (watch) {
+    while (watch && fflush(stdout) == 0 && ferror(stdout) == 0) { /* until nobody reads it */
         usleep(WATCH_MS * 1000);
         clear_screen();
         rc = show(noun, server, &q, token, as_json);
-        fflush(stdout);
     }
     return rc;
 }

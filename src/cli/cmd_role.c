@@ -9,9 +9,12 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void print_help(enum role role)
 {
@@ -22,11 +25,24 @@ static void print_help(enum role role)
     bytes_done(&text);
 }
 
+/* systemd names the stream that goes to the journal; a child whose stderr was redirected inherits the name only. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat st;
+    if (stream == NULL || fstat(STDERR_FILENO, &st) != 0) {
+        return false;
+    }
+    char own[64];
+    snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 static int run(const struct options *o)
 {
     struct errctx err = ERRCTX_INIT;
     log_setup((enum log_level)o->log_level, o->log_format == OPTION_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT,
-              getenv("JOURNAL_STREAM") != NULL);
+              stderr_is_journal());
     if (preflight_check(o, &err) != 0) {
         log_error(NULL, "start", "role", role_name(o->role), "err", err.msg, "action", "exit");
         return 1;

@@ -26,9 +26,32 @@ void table_done(struct table *t)
     vec_done(&t->cells);
 }
 
+void text_make_printable(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            *p = '?';
+        } else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) { /* U+0080 to U+009F */
+            p[0] = p[1] = '?';
+        }
+    }
+}
+
+/* Characters of UTF-8, not bytes. */
+static size_t text_width(const char *text)
+{
+    size_t width = 0;
+    for (; *text != '\0'; text++) {
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return width;
+}
+
 void table_cell(struct table *t, const char *text)
 {
-    *vec_push(&t->cells) = mem_strdup(text != NULL && *text != '\0' ? text : "-");
+    char *copy = mem_strdup(text != NULL && *text != '\0' ? text : "-");
+    text_make_printable(copy);
+    *vec_push(&t->cells) = copy;
 }
 
 void table_number(struct table *t, double n)
@@ -58,14 +81,14 @@ void table_print(const struct table *t, FILE *to, bool colour)
 {
     size_t widths[TABLE_COLUMNS_MAX] = {0};
     for (size_t i = 0; i < t->cells.len; i++) {
-        size_t len = strlen(t->cells.items[i]);
+        size_t len = text_width(t->cells.items[i]);
         widths[i % t->columns] = len > widths[i % t->columns] ? len : widths[i % t->columns];
     }
     for (size_t i = 0; i < t->cells.len; i++) {
         size_t column = i % t->columns;
         bool last = column + 1 == t->columns;
         const char *text = t->cells.items[i];
-        int pad = (int)(widths[column] - strlen(text));
+        int pad = (int)(widths[column] - text_width(text));
         const char *on = !colour ? "" : i < t->columns ? "\033[1m" : colour_of(text);
         fprintf(to, "%*s%s%s%s%*s%s", t->right[column] ? pad : 0, "", on, text, *on != '\0' ? "\033[0m" : "",
                 t->right[column] || last ? 0 : pad, "", last ? "\n" : "  ");

@@ -19,7 +19,10 @@ struct table {
 void table_init(struct table *t, const char *headers);
 void table_done(struct table *t);
 
-/* One cell, copied; rows are filled from left to right. */
+/* What discovery and targets say goes to a terminal: control characters become '?'. */
+void text_make_printable(char *text);
+
+/* One cell, copied and made printable; rows are filled from left to right. */
 void table_cell(struct table *t, const char *text);
 void table_number(struct table *t, double n); /* rounded to a whole number */
 

@@ -60,6 +60,7 @@ def test_second_words(ask):
     assert set(ask("kvass", "get", "")) == set(usage.split()[3].split("|"))
     assert set(ask("kvass", "check", "")) == {"config", "service-discovery"}
     assert set(ask("kvass", "config", "")) == {"show", "check"}
+    assert set(ask("kvass", "help", "")) == commands()
 
 
 @SHELLS

@@ -1,5 +1,6 @@
 """kvass config show|check, as a user runs it."""
 import os
+import re
 import subprocess
 
 import pytest
@@ -34,6 +35,9 @@ def test_check_says_why(tmp_path):
     status, out, err = kvass_config("check", "--role=coordinator", f"--kvass.config={conf}")
     assert (status, out) == (1, "")
     assert err == f"kvass: {conf}:1:1: unknown key 'move.budgett'; did you mean 'move.budget'?\n"
+    conf.write_text("shard: {max-series: 7}\n", encoding="utf-8")
+    err = kvass_config("check", "--role=appliance", f"--kvass.config={conf}")[2]
+    assert re.search(r":1:1: unknown key 'shard'; an option is one dotted name, such as 'shard\.[a-z-]+'$", err.strip()), err
     assert kvass_config("check", "--role=boss")[0] == 2
     assert kvass_config("chek")[0] == 2
     assert kvass_config("--help")[0] == 0

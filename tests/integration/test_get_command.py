@@ -133,6 +133,21 @@ def test_colour_and_watch_on_a_terminal(kvass):
     assert watched.count("SHARD") >= 2 and ESCAPE not in watched
 
 
+def test_no_priorities_where_no_journal_reads(tmp_path):
+    """A child of a unit, its stderr in a file, inherits the variable and not the stream."""
+    done = run("appliance", "--kvass.config=/dev/null", f"--config.file={tmp_path}/none", f"--store.path={tmp_path}",
+               "--web.address=127.0.0.1:0", "--web.proxy-addr=127.0.0.1:0", env={"JOURNAL_STREAM": "1:1"})
+    assert done[0] == 1 and done[2].startswith("ts="), done
+
+
+def test_watch_ends_when_nobody_reads(kvass):
+    """As in `kvass get shards --watch | head -1`."""
+    with subprocess.Popen([KVASS, "get", "shards", "--watch", f"--server={kvass.url}"], stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline().startswith(b"SHARD")
+        child.stdout.close()
+        assert child.wait(120) == 1
+
+
 def test_exit_statuses():
     port = free_ports(1)[0]
     status, out, err = run("get", "shards", f"--server=http://127.0.0.1:{port}")
@@ -145,6 +160,16 @@ def test_exit_statuses():
     assert re.search(r"(?m)^  get +shards, targets, moves or metrics of a running kvass, and why$", run("help")[1])
     assert run("get", "shards", "--output=xml")[0] == 2
     assert run("get", "shards", "--no-such")[0] == 2
+    for arguments in (["shards", "--job=a"], ["targets", "--target=http://a"], ["metrics", "--hash=1"]):
+        status, out, err = run("get", *arguments)
+        assert (status, out) == (2, "") and f"is no option of '{arguments[0]}'" in err, err
+    for command in (["get"], ["check", "config"], ["config"], ["appliance"]):
+        wanted = run(*command, "--help")
+        assert run("help", *command) == wanted and run(*command, "-h") == wanted and wanted[0] == 0, command
+    assert run("-h") == run("--help") == run("help")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([KVASS, "appliance", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("kvass: standard output: "), done
     for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check"], ["check", "config"], ["check", "service-discovery"],
                     ["config"], ["appliance"], ["coordinator"], ["sidecar"], ["run"]):
         status, out, err = run(*command, "--help")
@@ -192,7 +217,10 @@ def test_the_log_under_faults(world, form):
     with the priority of its level."""
     ports = free_ports(300)
     world.configure([static_job("dead", [f"127.0.0.1:{p}" for p in ports])])
-    daemon = world.appliance(f"--log.format={form}", env={"JOURNAL_STREAM": "1:1"}).wait_ready()
+    log = os.path.join(world.directory, "kvass.log")
+    write(log, "")
+    journal = f"{os.stat(log).st_dev}:{os.stat(log).st_ino}"  # as systemd names the stream it made
+    daemon = world.appliance(f"--log.format={form}", env={"JOURNAL_STREAM": journal}).wait_ready()
     wait_for("the targets to be placed", 120, lambda: sum(t["health"] == "down" for t in daemon.targets()) == 300)
     for _ in range(2):
         for pid in daemon.child_pids().values():

@@ -40,8 +40,24 @@ static void columns_align(void **state)
     table_done(&t);
 }
 
+/* What a target or discovery says moves no cursor and breaks no line; a character counts once. */
+static void nothing_unprintable(void **state)
+{
+    struct table t;
+    (void)state;
+    table_init(&t, "JOB|STATE");
+    table_cell(&t, "a\033[2Jb\nc\x7f");
+    table_cell(&t, "up");
+    table_cell(&t, "\xc2\x9b\xc3\xb6\xc2");
+    table_cell(&t, "down");
+    char *plain = print(&t, false);
+    assert_string_equal(plain, "JOB        STATE\na?[2Jb?c?  up\n??\xc3\xb6\xc2       down\n");
+    free(plain);
+    table_done(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(columns_align)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(columns_align), cmocka_unit_test(nothing_unprintable)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
