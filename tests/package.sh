@@ -168,7 +168,8 @@ step_lintian() {
         cat "$work/lintian.log"
         fail "lintian"
     }
-    grep -E '^[EWIPX]:' "$work/lintian.log" && fail "lintian has something to say"
+    # Which words machine code looks like changes with every build; that it looks like none is no fault of the override.
+    grep -E '^[EWIPX]:' "$work/lintian.log" | grep -v ' unused-override spelling-error-in-binary ' && fail "lintian has something to say"
     grep -E '^O: kvass: spelling-error-in-binary [A-Z]?[a-z]+ ' "$work/lintian.log" && fail "that is a word, and no machine code"
     ok "lintian is clean at pedantic; overridden: $(grep -c '^O:' "$work/lintian.log" || true)"
     grep '^O:' "$work/lintian.log" || true

@@ -170,8 +170,9 @@ static void put_target(struct json_writer *w, const struct api_view *v, const st
 
 static void put_reject(struct json_writer *w, const struct view_target *t)
 {
-    struct view address = labels_get(t->discovered, VIEW("__address__"));
+    struct view address = t->discovered != NULL ? labels_get(t->discovered, VIEW("__address__")) : VIEW("");
     json_object_begin(w);
+    json_kv_str(w, "job", t->job);
     json_key(w, "address");
     json_view(w, address);
     json_kv_str(w, "state", ledger_state_name(t->state));
@@ -194,12 +195,14 @@ static bool matches(const struct why_query *q, const struct view_target *t)
            (q->url.len == 0 || view_is(q->url, t->target->url)) && (!q->has_hash || q->hash == t->target->hash);
 }
 
-/* A rejected one has no URL: its address has to be part of the one asked for. */
+/* A rejected one has no hash and no URL: its address has to be part of the one asked for. */
 static bool reject_matches(const struct why_query *q, const struct view_target *t)
 {
     struct view address = t->discovered != NULL ? labels_get(t->discovered, VIEW("__address__")) : VIEW("");
-    return (q->job.len == 0 || view_is(q->job, t->job)) && address.len > 0 && q->url.len > 0 &&
-           memmem(q->url.base, q->url.len, address.base, address.len) != NULL;
+    if (q->has_hash || (q->job.len > 0 && !view_is(q->job, t->job))) {
+        return false;
+    }
+    return q->url.len == 0 || (address.len > 0 && memmem(q->url.base, q->url.len, address.base, address.len) != NULL);
 }
 
 static size_t put_targets(struct json_writer *w, const struct api_view *v, const struct why_query *q)

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "base/notify.h"
 #include "base/timebase.h"
-#include "model/wire.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -21,12 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define API_GRACE_MS       3000
-#define VIEW_AGE_MS        300
-#define VERSION_RETRY_MS   5000
-#define VERSION_AGAIN_MS   60000
-#define VERSION_TIMEOUT_MS 5000
-#define VERSION_BYTES_MAX  ((size_t)1 << 20)
+#define API_GRACE_MS 3000
+#define VIEW_AGE_MS  300
 
 static const struct logctx LOG = {NULL, "component", "sidecar"};
 
@@ -59,71 +54,12 @@ static struct sidecar_view *take_view(void *data)
     return sidecar_view_ref(sc->view);
 }
 
-/* ---------------------------------------------------------------- whose rules */
-
-static void version_told(struct sidecar *sc, const char *version)
-{
-    struct errctx err = ERRCTX_INIT;
-    enum prometheus_major major = sc->major;
-    if (strcmp(version, sc->version) == 0) {
-        return;
-    }
-    int rc = prometheus_version_parse(version, &major, &err);
-    log_info(&LOG, "prometheus found", "url", sc->o->prometheus_url, "version", version, "rules",
-             rc == 0 ? prometheus_major_name(major) : NULL, "err", rc != 0 ? err.msg : NULL);
-    if (rc != 0) {
-        return;
-    }
-    snprintf(sc->version, sizeof(sc->version), "%s", version);
-    local_shard_set_version(sc->shard, version);
-    if (major != sc->major) {
-        errctx_clear(&err);
-        sc->major = major;
-        (void)!sidecar_reload(sc, &err); /* it logs */
-    }
-    sidecar_save(sc);
-}
-
-static void on_version(void *data, const struct http_answer *answer)
-{
-    struct sidecar *sc = data;
-    json_t *root = answer->status == 200 ? wire_parse(answer->body, VERSION_BYTES_MAX, NULL) : NULL;
-    const char *version = json_string_value(json_object_get(json_object_get(root, "data"), "version"));
-    sc->version_call = NULL;
-    bool is_final = version != NULL || (answer->status >= 400 && answer->status < 500); /* vmagent has no such path */
-    sc->next_version_ms = timebase_monotonic_ms() + (is_final ? VERSION_AGAIN_MS : VERSION_RETRY_MS);
-    if (version != NULL) {
-        version_told(sc, version);
-    } else if (is_final) {
-        local_shard_set_version(sc->shard, "");
-    }
-    json_decref(root);
-}
-
-/* A Prometheus may be upgraded beside us, so it is asked again now and then, and after it was away. */
-static void ask_version(struct sidecar *sc)
-{
-    enum shard_health health = sc->shard->ops->info(sc->shard)->health;
-    bool came_back = health == SHARD_HEALTH_READY && sc->last_health != SHARD_HEALTH_READY;
-    sc->last_health = health;
-    sc->next_version_ms = came_back ? 0 : sc->next_version_ms;
-    if (strcmp(sc->o->prometheus_version, "auto") != 0 || sc->version_call != NULL ||
-        timebase_monotonic_ms() < sc->next_version_ms) {
-        return;
-    }
-    char *url = mem_printf("%s/api/v1/status/buildinfo", sc->shard->prometheus_url);
-    const struct http_request req = {
-        .url = url, .timeout_ms = VERSION_TIMEOUT_MS, .answer_bytes_max = VERSION_BYTES_MAX};
-    sc->version_call = http_client_send(sc->d.http, &req, on_version, sc);
-    free(url);
-}
-
 /* ---------------------------------------------------------------- hooks */
 
 void sidecar_on_watch(void *data)
 {
     sidecar_watch(data);
-    ask_version(data);
+    sidecar_ask_version(data);
 }
 
 static void on_reload_signal(void *data)

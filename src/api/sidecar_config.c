@@ -19,6 +19,12 @@ static const struct logctx LOG = {NULL, "component", "sidecar"};
 
 static const char WAITING[] = "# kvass: waits for the configuration of its coordinator\nscrape_configs: []\n";
 
+/* What one text comes to depends on what Prometheus is, too. */
+static bool same_rules(const struct promconf *a, const struct promconf *b)
+{
+    return a->major == b->major && a->native_histograms == b->native_histograms;
+}
+
 /* Names the text in messages; relative paths in it start in the folder of the generated file. */
 static char *pushed_path(const struct sidecar *sc)
 {
@@ -30,6 +36,7 @@ static int parse(const struct sidecar *sc, const char *path, struct view text, s
 {
     const struct promconf_options opts = {
         .major = sc->major,
+        .native_histograms = sidecar_native_histograms(sc),
         .kubernetes_sa_path = sc->o->inject_kubernetes_sa_path,
     };
     int rc = promconf_parse(path, text, &opts, ret, err);
@@ -127,7 +134,7 @@ static int reload_file(struct sidecar *sc, struct errctx *err)
     struct promconf *fresh = NULL;
     int rc = read_file(sc, &text, &fresh, err);
     bool is_same =
-        rc == 0 && sc->conf != NULL && strcmp(fresh->hash, sc->conf->hash) == 0 && fresh->major == sc->conf->major;
+        rc == 0 && sc->conf != NULL && strcmp(fresh->hash, sc->conf->hash) == 0 && same_rules(fresh, sc->conf);
     if (rc == 0 && !is_same) {
         struct errctx store_err = ERRCTX_INIT;
         apply(sc, fresh, bytes_view(&text), 0);
@@ -150,7 +157,7 @@ static int reload_pushed(struct sidecar *sc, struct errctx *err)
         return 0;
     }
     int rc = parse_pushed(sc, text, &fresh, err);
-    if (rc == 0 && fresh->major != sc->conf->major) {
+    if (rc == 0 && !same_rules(fresh, sc->conf)) {
         apply(sc, fresh, text, sc->config_generation);
     }
     promconf_unref(fresh);

@@ -32,6 +32,8 @@ struct sidecar {
     struct stat config_stat;
     enum prometheus_major major;          /* whose rules to follow */
     char version[PROMETHEUS_VERSION_MAX]; /* as Prometheus said it last, "" = never; kept over a restart */
+    char told[PROMETHEUS_VERSION_MAX];    /* by the round of questions that runs; "" = not asked */
+    bool native_histograms;               /* its flags turn them on; kept over a restart */
     enum shard_health last_health;        /* at the last watch */
     struct http_call *version_call;
     int64_t next_version_ms;
@@ -60,6 +62,10 @@ void sidecar_count_families(void *data, struct view job_substring, struct family
                             size_t *ret_expected, int64_t *ret_until_ms);
 int sidecar_check_epoch(const struct sidecar *sc, const struct wire_push *push, struct errctx *err) MUST_CHECK;
 void sidecar_rebind(struct sidecar *sc); /* the assignment under the configuration that is in use now */
+
+/* sidecar_version.c: asks Prometheus what it is, when it is time to */
+void sidecar_ask_version(struct sidecar *sc);
+bool sidecar_native_histograms(const struct sidecar *sc); /* on by a flag, where a flag decides */
 
 /* sidecar_config.c: all or nothing, always */
 int sidecar_take_config(void *data, const struct wire_push *push, struct view text, struct errctx *err) MUST_CHECK;

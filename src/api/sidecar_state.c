@@ -91,6 +91,7 @@ static struct state *compose(struct sidecar *sc, const struct sidecar_change *ch
     st->generation = sc->table_generation;
     st->epoch = change->epoch;
     memcpy(st->prometheus_version, sc->version, sizeof(st->prometheus_version));
+    st->native_histograms = sc->native_histograms;
     st->stop_reason = mem_strdup(change->stop_reason != NULL ? change->stop_reason : sc->stop_reason);
     if (text != NULL) {
         st->config_len = change->config_text != NULL ? change->config_len : sc->config_len;
@@ -176,6 +177,7 @@ struct state *sidecar_restore(struct sidecar *sc)
         sc->table_generation = st->generation;
         sc->epoch = st->epoch;
         restore_version(sc, st->prometheus_version);
+        sc->native_histograms = st->native_histograms;
         sc->generation = shard != NULL ? shard->generation : 0;
         if (st->stop_reason != NULL) {
             free(sc->stop_reason);

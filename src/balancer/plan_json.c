@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 
 #define GROUPS_MAX  20000
 #define TARGETS_MAX 5000000
@@ -346,6 +347,31 @@ static int read_groups(struct arena *arena, json_t *list, struct plan_input *in,
     return 0;
 }
 
+static int target_compare(const void *a, const void *b)
+{
+    const struct plan_target *x = *(struct plan_target *const *)a, *y = *(struct plan_target *const *)b;
+    int jobs = strcmp(x->job, y->job);
+    return jobs != 0 ? jobs : x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) : (x > y) - (x < y);
+}
+
+/* Two entries of one target would be placed twice and counted twice. */
+static int check_pairs(struct arena *arena, const struct plan_input *in, struct errctx *err)
+{
+    const struct plan_target **sorted = arena_alloc(arena, (in->target_count + 1) * sizeof(*sorted));
+    for (size_t i = 0; i < in->target_count; i++) {
+        sorted[i] = &in->targets[i];
+    }
+    qsort(sorted, in->target_count, sizeof(*sorted), target_compare);
+    for (size_t i = 1; i < in->target_count; i++) {
+        const struct plan_target *t = sorted[i];
+        if (t->hash == sorted[i - 1]->hash && strcmp(t->job, sorted[i - 1]->job) == 0) {
+            return errctx_set(err, ERR_INVALID, "targets[%zu]: job '%.100s' with hash %llu occurs twice",
+                              (size_t)(t - in->targets), t->job, (unsigned long long)t->hash);
+        }
+    }
+    return 0;
+}
+
 static int read_targets(struct arena *arena, json_t *list, struct plan_input *in, struct errctx *err)
 {
     size_t count = json_array_size(list);
@@ -360,7 +386,7 @@ static int read_targets(struct arena *arena, json_t *list, struct plan_input *in
         }
     }
     in->target_count = count;
-    return 0;
+    return check_pairs(arena, in, err);
 }
 
 static int read_input(struct arena *arena, json_t *root, struct plan_input *in, struct errctx *err)

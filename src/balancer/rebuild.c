@@ -30,7 +30,7 @@ size_t rebuild_adopt(struct registry *r, struct reconcile_group *group, struct r
         enum owner_state state = items[i].state == ASSIGNMENT_IN_TRANSFER ? OWNER_IN_TRANSFER : OWNER_ASSIGNED;
         note_unknown(r, e, now_ms);
         if (st != NULL) {
-            registry_status(e, st);
+            registry_status(e, st, now_ms);
         }
         if (entry_owner(e, group->id) == NULL || state == OWNER_ASSIGNED) {
             entry_set_owner(e, group->id, state, items[i].since_ms != 0 ? items[i].since_ms : now_ms);

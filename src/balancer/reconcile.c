@@ -313,7 +313,7 @@ void reconcile_status(struct reconcile *r, const struct target *t, const struct 
 {
     struct registry_entry *e = registry_find(&r->registry, t->job, t->hash);
     if (e != NULL) {
-        registry_status(e, status);
+        registry_status(e, status, timebase_realtime_ms());
     }
 }
 

@@ -262,13 +262,15 @@ struct registry_entry *registry_record(struct registry *r, const struct scrape_r
     return e;
 }
 
-void registry_status(struct registry_entry *e, const struct target_status *st)
+void registry_status(struct registry_entry *e, const struct target_status *st, int64_t now_ms)
 {
-    if (st->last_scrape_ms <= 0 || st->last_scrape_ms < e->last_scrape_ms) {
+    int64_t at_ms = st->last_scrape_ms < now_ms ? st->last_scrape_ms : now_ms;
+    bool is_older = at_ms < e->last_scrape_ms && e->last_scrape_ms <= now_ms;
+    if (at_ms <= 0 || is_older) {
         return;
     }
     e->health = st->health;
-    e->last_scrape_ms = st->last_scrape_ms;
+    e->last_scrape_ms = at_ms;
     e->last_duration_us = st->last_duration_us;
     if (st->error[0] == '\0') {
         MEM_FREE(e->error);

@@ -99,8 +99,9 @@ struct registry_entry *registry_restore(struct registry *r, const struct target 
 
 void registry_remove(struct registry *r, struct registry_entry *e);
 
-/* Folds what a shard tells of a target into the entry; older news than it has is left alone. */
-void registry_status(struct registry_entry *e, const struct target_status *status);
+/* Folds what a shard tells of a target into the entry; older news than it has is left alone. A time behind now_ms, of a
+ * clock that is ahead, counts as now: else nothing would be news until the others' clocks are there. */
+void registry_status(struct registry_entry *e, const struct target_status *status, int64_t now_ms);
 
 /* Discovery has told the targets of this job at least once. */
 bool registry_has_job(const struct registry *r, const char *job);

@@ -163,7 +163,8 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
-static const char *need_in_words(struct plan_round *r, uint32_t wanted)
+/* ret_shards: how many the load would fill to the low mark. */
+static const char *need_in_words(struct plan_round *r, uint32_t wanted, double *ret_shards)
 {
     uint64_t total[DIM_COUNT] = {0};
     for (uint32_t i = 0; i < r->group_count; i++) {
@@ -184,6 +185,7 @@ static const char *need_in_words(struct plan_round *r, uint32_t wanted)
         shards[d] = r->fresh_limit.v[d] >= LIMIT_OFF || low == 0 ? 0 : (double)total[d] / (double)low;
         dim = shards[d] > shards[dim] ? d : dim;
     }
+    *ret_shards = shards[dim];
     if (r->fresh_limit.v[dim] >= LIMIT_OFF) {
         return arena_printf(r->arena, "%u shard%s: no limit is set", wanted, plural(wanted));
     }
@@ -193,9 +195,22 @@ static const char *need_in_words(struct plan_round *r, uint32_t wanted)
                         (unsigned long long)r->fresh_limit.v[dim]);
 }
 
+static const char *why_not_fewer(const struct plan_round *r)
+{
+    const struct plan_input *in = r->in;
+    if (in->limits.max_idle_ms <= 0) {
+        return "there are no fewer because scaling down is off";
+    }
+    if (!in->complete || r->ready_count < in->desired_groups) {
+        return "none is taken away while something is unknown";
+    }
+    return "the last one is taken away when it has been empty and idle for long enough";
+}
+
 static const char *wanted_in_words(struct plan_round *r, uint32_t wanted, uint32_t needed, uint32_t bound)
 {
-    const char *words = need_in_words(r, wanted);
+    double shards;
+    const char *words = need_in_words(r, wanted, &shards);
     const struct plan_limits *l = &r->in->limits;
     if (wanted < r->in->desired_groups) {
         return arena_printf(r->arena, "%s; the last one was idle for long enough", words);
@@ -214,7 +229,8 @@ static const char *wanted_in_words(struct plan_round *r, uint32_t wanted, uint32
     if (r->waiting > 0) {
         return arena_printf(r->arena, "%s; %zu target%s wait for room", words, r->waiting, plural(r->waiting));
     }
-    return words;
+    bool is_more = wanted > 1 && wanted == r->in->desired_groups && shards <= (double)(wanted - 1);
+    return is_more ? arena_printf(r->arena, "%s; %s", words, why_not_fewer(r)) : words;
 }
 
 void round_scale(struct plan_round *r)

@@ -263,6 +263,7 @@ int promconf_parse(const char *path, struct view text, const struct promconf_opt
     g->pub.path = arena_strdup(g->arena, path);
     g->pub.text = arena_view(g->arena, text);
     g->pub.major = l.opts->major != 0 ? l.opts->major : PROMETHEUS_2;
+    g->pub.native_histograms = l.opts->native_histograms;
     l.reader = (struct conf_reader){.arena = g->arena,
                                     .major = g->pub.major,
                                     .native_histograms = l.opts->native_histograms,

@@ -50,6 +50,7 @@ struct promconf {
     size_t file_job_count; /* of them, those of files: they come first, then those of promconf_options.extras */
     int64_t scrape_interval_ms, evaluation_interval_ms;
     enum prometheus_major major;
+    bool native_histograms; /* as of promconf_options */
     char hash[17]; /* hex, of the bytes of all files read */
     const char *needs_version,
         *needs_key; /* the newest Prometheus a key in use came with; NULL: 2.42 has them all */

@@ -52,7 +52,7 @@ static const char *remedy(const struct conf_reader *r, const char *words)
     return r->major >= PROMETHEUS_3 ? "a name that is not empty" : "letters, digits and underscores";
 }
 
-/* Compiles rule by rule, so that the message has the rule's own place. */
+/* Compiles rule by rule, so that the message has the rule's own place; a bad pattern, which may be lines below, its. */
 static int check_rule(struct conf_reader *r, const struct yaml_node *n,
                       const struct relabel_spec *spec)
 {
@@ -60,7 +60,13 @@ static int check_rule(struct conf_reader *r, const struct yaml_node *n,
     struct relabel_rules *rules = NULL;
     if (relabel_rules_compile(spec, 1, r->major, "", &rules, &why) != 0) {
         const char *text = strncmp(why.msg, "[0]: ", 5) == 0 ? why.msg + 5 : why.msg;
-        return conf_fail(r, n, "%s; expected %s", text, remedy(r, text));
+        const struct yaml_node *regex = strstr(text, "parsing regexp") != NULL ? yaml_get(n, "regex") : NULL;
+        size_t outer = regex != NULL ? conf_push(r, VIEW("regex")) : 0;
+        (void)conf_fail(r, regex != NULL ? regex : n, "%s; expected %s", text, remedy(r, text));
+        if (regex != NULL) {
+            conf_pop(r, outer);
+        }
+        return ERR_INVALID;
     }
     relabel_rules_free(&rules);
     return 0;

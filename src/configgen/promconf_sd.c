@@ -152,6 +152,10 @@ static int check_consul(struct conf_reader *r, const struct yaml_node *n)
         return fail_key(r, n, "basic_auth",
                         "basic_auth together with username or password; expected one of them");
     }
+    if (conf_string(n, "token", "")[0] != '\0' &&
+        (!yaml_is_null(yaml_get(n, "authorization")) || !yaml_is_null(yaml_get(n, "oauth2")))) {
+        return fail_key(r, n, "token", "token together with authorization or oauth2; expected one of them");
+    }
     return 0;
 }
 

@@ -235,6 +235,9 @@ static int read_context(const struct kubeconfig *k, const char *name, struct loo
         rc = rc == 0 ? read_user(k, user, &conf) : rc;
     }
     if (rc == 0) {
+        if (strncmp(url, "http://", 7) == 0) { /* as kubectl: credentials are for TLS */
+            conf.has_authorization = conf.has_basic_auth = false;
+        }
         *ret = k8s_client_new(loop, http, url, &conf, text_of(context, "namespace"));
     }
     return rc;

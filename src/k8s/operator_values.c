@@ -216,6 +216,11 @@ static void write_map(struct job *j, const struct field *f, const json_t *v)
     json_object_end(&j->w);
 }
 
+static void fail_file(struct job *j)
+{
+    job_fail(j, ERR_INVALID, "a file of the machine; they are switched off by operator.files");
+}
+
 /* ---------------------------------------------------------------- mechanisms whose keys are not listed */
 
 /* roleARN -> role_arn, enableHTTP2 -> enable_http2 */
@@ -238,6 +243,12 @@ static bool is_ref(const json_t *v)
     return json_is_string(json_object_get(v, "key")) && json_is_string(json_object_get(v, "name"));
 }
 
+/* In every mechanism of Prometheus what names a file ends so: ca_file, password_file, files. */
+static bool names_a_file(const char *key)
+{
+    return view_has_suffix(view_of(key), VIEW("_file")) || view_has_suffix(view_of(key), VIEW("files"));
+}
+
 static void write_foreign_value(struct job *j, const json_t *v, unsigned depth);
 
 static void write_foreign_member(struct job *j, const char *name, const json_t *v, unsigned depth)
@@ -246,7 +257,9 @@ static void write_foreign_member(struct job *j, const char *name, const json_t *
     snake(name, key);
     const struct field f = {.key = key, .kind = FIELD_LOWER};
     size_t old = job_push(j, name);
-    if (is_ref(v)) {
+    if (names_a_file(key) && j->conf->no_files) {
+        fail_file(j);
+    } else if (is_ref(v)) {
         write_secret(j, &f, v, false);
     } else if (json_is_string(v) && (strcmp(key, "role") == 0 || strcmp(key, "availability") == 0)) {
         write_text(j, &f, v);
@@ -388,7 +401,7 @@ static void write_file(struct job *j, const struct field *f, const json_t *v)
 {
     bool is_used = json_is_array(v) ? json_array_size(v) != 0 : json_string_length(v) != 0;
     if (is_used && j->conf->no_files) {
-        job_fail(j, ERR_INVALID, "a file of the machine; they are switched off by operator.files");
+        fail_file(j);
     } else if (f->kind == FIELD_FILES) {
         write_list(j, f, v);
     } else {

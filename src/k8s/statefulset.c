@@ -17,7 +17,8 @@
 
 #define CLAIMS_PERIOD_MS 10000
 #define ERROR_PERIOD_MS  30000
-#define PODS_DELAY_MS    100 /* a change of many pods is read once */
+#define FAILED_PERIOD_MS 600000 /* between Events of the same failure: a refusal comes again every round */
+#define PODS_DELAY_MS    100    /* a change of many pods is read once */
 
 static const struct logctx LOG = {NULL, "component", "k8s"};
 
@@ -36,6 +37,8 @@ struct member {
     bool scale_is_unsure; /* the call has failed in a way that leaves it open: the watch will tell */
     bool scales_itself;   /* no right to the scale subresource (Kvass 0.3 had it not): the set itself is patched */
     char *scale_reason;
+    char *failure; /* the last Event of one; NULL after a success */
+    struct log_limit failure_limit;
     struct claims_sweep *sweep; /* claims of ordinals that a scale of ours removed; NULL = none */
 };
 
@@ -164,6 +167,7 @@ static void member_free(struct member *m)
     vec_done(&m->pods);
     replica_done(&m->replica);
     free(m->scale_reason);
+    free(m->failure);
     free(m);
 }
 
@@ -321,10 +325,24 @@ static void sweep_claims(struct member *m, unsigned from)
     claims_sweep_extend(m->sweep, m->replica.first_ordinal + m->scale_to, m->replica.first_ordinal + from);
 }
 
+static void record_failure(struct member *m, const char *message)
+{
+    uint64_t more;
+    if (m->failure == NULL || strcmp(m->failure, message) != 0) {
+        free(m->failure);
+        m->failure = mem_strdup(message);
+        m->failure_limit = (struct log_limit){0};
+    }
+    if (log_limit_pass(&m->failure_limit, timebase_monotonic_ms(), FAILED_PERIOD_MS, &more)) {
+        record(m, true, "ScaleFailed", message);
+    }
+}
+
 /* The last scale has come true. */
 static void scale_done(struct member *m, unsigned from)
 {
     char message[700];
+    MEM_FREE(m->failure);
     m->scale_is_unsure = false;
     metric_add(METRIC_K8S_SCALES, 1, m->scale_to > from ? "up" : "down");
     log_info(&LOG, "scaled", "name", m->replica.name, "from", log_num(from), "to", log_num(m->scale_to), "reason",
@@ -362,7 +380,8 @@ static void on_scaled(void *data, const struct k8s_answer *a)
         metric_add(METRIC_K8S_SCALES, 1, "failed");
         log_error(&LOG, "scale failed", "name", m->replica.name, "to", log_num(m->scale_to), "error", a->err.msg);
         snprintf(message, sizeof(message), "from %u to %u: %s", from, m->scale_to, a->err.msg);
-        record(m, true, "ScaleFailed", message);
+        m->scales_itself = m->scales_itself && a->status != 403; /* neither way: the right to either may come */
+        record_failure(m, message);
         return;
     }
     scale_done(m, from);

@@ -13,6 +13,8 @@
 #define JOB_NAME_BYTES_MAX     4096
 #define JOBS_MAX               100000
 #define EXTRA_CONFIG_BYTES_MAX 65536
+/* No limit is higher, and sums over a million targets stay numbers. */
+#define SERIES_MAX UINT64_C(1000000000000)
 
 static int wrong_type(struct errctx *err, const char *key, const char *expected)
 {
@@ -331,6 +333,10 @@ int wire_read_status(const json_t *object, enum assignment_state *ret_state, str
         return rc;
     }
     strncpy(s.error, error, sizeof(s.error) - 1);
+    uint64_t *const figures[] = {&s.series, &s.scraped, &s.whole_series, &s.whole_scraped};
+    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+        *figures[i] = *figures[i] < SERIES_MAX ? *figures[i] : SERIES_MAX;
+    }
     s.history[0] = s.series;
     s.history_len = s.good_scrapes != 0;
     *ret_state = state;

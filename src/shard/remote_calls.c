@@ -100,6 +100,7 @@ static void reading_failed(struct remote_shard *s, const char *message)
     snprintf(s->read_error, sizeof(s->read_error), "%.190s", message);
     if (s->is_read && s->failures == UNREACHABLE_AFTER) {
         s->info.health = SHARD_HEALTH_UNREACHABLE;
+        remote_show_error(s);
         s->env.on_change(s->env.data, &s->base);
     }
     metric_add(METRIC_SHARD_REMOTE_CALL_FAILURES, 1, s->base.id);
@@ -120,6 +121,7 @@ static void reading_done(struct remote_shard *s)
     int64_t pause_ms = is_unacked || s->config_learn ? UNACKED_READ_MS : s->env.poll_ms;
     s->next_read_ms = remote_now_ms(s) + (pause_ms < s->env.poll_ms ? pause_ms : s->env.poll_ms);
     if (is_first || was_away) {
+        remote_show_error(s); /* not the one that is over */
         s->env.on_change(s->env.data, &s->base);
     }
 }

@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 #define MISMATCH_READINGS 2
-#define VERSION_EVERY     6 /* polls: an upgrade is noticed within a minute */
+#define HEAD_MAX          UINT64_C(1000000000000) /* no limit is higher, and sums stay numbers */
+#define VERSION_EVERY     6                       /* polls: an upgrade is noticed within a minute */
 
 static void learn_config(struct remote_shard *s)
 {
@@ -45,6 +46,7 @@ int remote_read_info(struct remote_shard *s, const json_t *data, struct errctx *
     if (rc != 0) {
         return rc;
     }
+    fresh.head_series = fresh.head_series < HEAD_MAX ? fresh.head_series : HEAD_MAX;
     fresh.last_seen_ms = s->is_read ? timebase_realtime_ms() : 0;
     memcpy(s->shard_error, fresh.error, sizeof(s->shard_error) - 1);
     if (!s->is_read) {

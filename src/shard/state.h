@@ -41,6 +41,7 @@ struct state {
     uint64_t generation, epoch;
     unsigned wanted_groups;
     char prometheus_version[PROMETHEUS_VERSION_MAX]; /* last one told, whose rules were in force; "" = none */
+    bool native_histograms;                          /* that one has them on by a flag */
     char *stop_reason;                               /* malloc'd; NULL = none */
     char *config_text;                               /* malloc'd, NUL behind it; NULL = none. Valid UTF-8 */
     size_t config_len;

@@ -204,6 +204,7 @@ static int read_head(struct decoder *d, const json_t *o, struct errctx *err)
     if (strlen(told) < sizeof(d->state->prometheus_version)) {
         memcpy(d->state->prometheus_version, told, strlen(told) + 1);
     }
+    d->state->native_histograms = json_is_true(json_object_get(o, "native_histograms"));
     return 0;
 }
 

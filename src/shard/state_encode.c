@@ -161,6 +161,9 @@ static int put_head(struct encoder *e, const struct state *s, struct errctx *err
     if (s->prometheus_version[0] != '\0') {
         json_kv_str(&e->w, "prometheus_version", s->prometheus_version);
     }
+    if (s->native_histograms) {
+        json_kv_bool(&e->w, "native_histograms", true);
+    }
     return line_end(e, err);
 }
 

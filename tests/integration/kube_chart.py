@@ -29,7 +29,10 @@ VALUES = [
 ]
 REFUSED = ["coordinator.replicas=0", "coordinator.replicas=two", "shards.replicas=9", "shards.storage.size=lots", "coordinator.maxIdleTime=3",
            "coordinator.extraArgs={web}", "nope=1", "image.repository=", "prometheusYml=", "shards.prometheus.retention=for ever", "shards.nope=1",
-           "rbac.create=perhaps", "operator.resources={pods}", "operator.namespaces={A}", "image.pullPolicy=Sometimes"]
+           "rbac.create=perhaps", "operator.resources={pods}", "operator.namespaces={A}", "operator.namespaces={-a}", "operator.namespaces={a,a}",
+           "image.pullPolicy=Sometimes", "shards.storage.size=10K", "shards.replicas=null", "networkPolicy=null", "coordinator.maxIdleTime=null",
+           "serviceAccount.create=false"]
+LONGEST = "a23456789-123456789-123456789-123456789-123456789-123"  # name of a release: 53 characters
 
 
 def helm(*args, check=True):
@@ -82,6 +85,22 @@ if plane.is_inside():
     def test_refused_by_the_schema(setting):
         done = helm("template", "kvass", CHART, "--set", setting, check=False)
         assert done.returncode != 0 and "values don't meet the specifications of the schema" in done.stderr, done.stderr
+
+    @pytest.mark.parametrize("name", [LONGEST, LONGEST[:44] + "-kvass", "123", "true", "1e3"])
+    def test_names_of_releases(tmp_path, name):
+        """The label with a StatefulSet's revision, its name and eleven more, has 63 characters at most; what looks like a number is none."""
+        objects = render(tmp_path, {"shards": {"replicas": 5}}, name=name)
+        manifests.check(objects)
+        for o in objects:
+            assert len(o["metadata"]["name"]) <= (52 if o["kind"] == "StatefulSet" else 63), o["metadata"]["name"]
+        for w in manifests.of_kind(objects, *manifests.WORKLOADS):
+            assert manifests.template(w)["metadata"]["labels"]["app.kubernetes.io/instance"] == name
+
+    def test_an_account_of_one_s_own(tmp_path):
+        objects = render(tmp_path, {"serviceAccount": {"create": False, "name": "mine"}, "shards": {"storage": {"size": "1.5Ti"}}})
+        assert "mine" not in manifests.names(objects, "ServiceAccount")
+        assert manifests.template(one(objects, "Deployment", "-coordinator"))["spec"]["serviceAccountName"] == "mine"
+        assert {s["name"] for b in manifests.of_kind(objects, "RoleBinding", "ClusterRoleBinding") for s in b["subjects"]} == {"mine"}
 
     def test_the_api_of_the_cluster(tmp_path):
         for version, api in (("1.20.2", "policy/v1beta1"), ("1.21.0", "policy/v1"), ("1.33.1", "policy/v1")):

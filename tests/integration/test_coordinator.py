@@ -128,6 +128,9 @@ def test_killed_shard_fails_over_and_comes_back(world):
     wait_for("the shard to be back", 60, lambda: c.shards()[victim.name]["health"] == "ready")
     wait_for("no double to last", 60, lambda: sorted(sum(held(shards).values(), [])) == sorted(addresses))
     assert c.all_up(6)
+    told = [line for line in c.output().splitlines() if f"op=shard shard={victim.name} " in line]
+    assert any("health=unreachable err=" in line for line in told), told
+    assert "health=ready" in told[-1] and "err=" not in told[-1], told  # the old error is over
 
 
 def test_restart_of_the_coordinator_changes_nothing(world):

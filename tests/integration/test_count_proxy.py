@@ -3,11 +3,13 @@ scraped and samples after metric relabelling, of good, mutated and refused bodie
 
 The sizes are those that balancing goes by, as the API shows them. KVASS_LONG=1 sends thousands."""
 import os
+import time
 
 import pytest
 
 import count_bodies
 from harness import Appliance, config, get_data, query, wait_for, write
+from sidecar_harness import Beside, target
 from test_count_oracle import OPENMETRICS, PROTOBUF, TEXT, Exporter
 
 LONG = os.environ.get("KVASS_LONG") == "1"
@@ -62,3 +64,44 @@ def test_figures_through_the_proxy(version, features, tmp_path):
     finally:
         kvass.stop()
         exporter.close()
+
+
+def test_figures_of_a_server_with_the_feature(world, version):
+    """A sidecar did not start its Prometheus, so it asks which flags that one has: it counts as one that takes native histograms in,
+    after a restart of its own too, and no more once that one has come back without."""
+    cases = bodies(native=True)
+    exporter = Exporter(cases)
+    world.started.append(exporter.close)
+    pair = Beside(world, ["--config.file="], ["--enable-feature=exemplar-storage,native-histograms", "--enable-feature=extra-scrape-metrics"],
+                  binary=version.prometheus).start_kvass().start_prometheus()
+    assert pair.push_config(config([{"job_name": "a", "metric_relabel_configs": RULES}], interval="2s"))[0] == 200
+    targets = [target(exporter.address, i + 1, instance=str(i), __metrics_path__=f"/b/{i}") for i in range(len(cases))]
+    assert pair.push_targets({"a": targets})[0] == 200
+
+    def figures():
+        """Prometheus', and kvass' in the same form."""
+        up, scraped, post = (pair.values(m) for m in ("up", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling"))
+        statuses = pair.statuses()
+        theirs = {i: (up[i] == 1, *((scraped.get(i), post.get(i)) if up[i] else ())) for i in up}
+        ours = {str(int(h) - 1): (s["health"] == "up", *((s["totalSeries"], s["series"]) if s["health"] == "up" else ()))
+                for h, s in statuses.items()}
+        return theirs, ours
+
+    def agreed(since):
+        """When all have been scraped since then, and both say the same."""
+        scraped_at = pair.values("timestamp(up)")
+        theirs, ours = figures()
+        return theirs if len(theirs) == len(cases) and min(scraped_at.values()) > since and theirs == ours else None
+
+    on = wait_for("the figures with native histograms", 300, lambda: agreed(0))
+    pair.kvass.stop()
+    pair.start_kvass()
+    restarted = time.time()
+    assert wait_for("the figures after a restart of kvass", 300, lambda: agreed(restarted)) == on
+    pair.prometheus.stop()
+    pair.prometheus_options = []
+    pair.start_prometheus()
+    restarted = time.time()
+    off = wait_for("the figures without", 300, lambda: agreed(restarted))
+    changed = [i for i in on if on[i] != off[i]]
+    assert changed and all(cases[int(i)][1] == PROTOBUF for i in changed)

@@ -204,6 +204,7 @@ def test_bad_instances_cost_themselves(world, agent):
 @pytest.mark.parametrize("entry,says", [
     ({"server": ""}, "server"), ({"server": "ftp://x"}, "unix://"), ({"datacentre": "x"}, "datacenter"), ({"tags": "x"}, "tags"),
     ({"username": "u", "basic_auth": {"username": "x"}}, "basic_auth"), ({"refresh_interval": "0s"}, "refresh_interval"),
+    ({"token": "t", "authorization": {"credentials": "x"}}, "token together"), ({"token": "t", "oauth2": {}}, "token together"),
 ])
 def test_entries_refused(world, entry, says):
     world.configure([{"job_name": "x", "consul_sd_configs": [entry]}])

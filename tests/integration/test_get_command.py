@@ -78,6 +78,23 @@ def test_words_of_get(kvass):
     assert (status, out) == (1, "") and "status 400: " in err and "{" not in err.partition("status 400")[2] and '"error"' not in err, err
 
 
+def test_why_of_a_job_whose_targets_are_dropped(world):
+    """Not "no such target": they were discovered, and what became of them is said."""
+    _, addresses = world.exporter("--series=100", listeners=2)
+    world.configure([static_job("load", addresses), static_job("away", addresses, relabel_configs=[
+        {"source_labels": ["__address__"], "regex": ".*", "action": "drop"}])])
+    daemon = world.appliance("--shard.max-series=5000").wait_ready()
+    wait_for("targets up", 90, lambda: all_up(daemon, 2))
+    server = f"--server={daemon.url}"
+    out = run("get", "why", "--job=away", server)[1]
+    for address in addresses:
+        assert f"away {address} (dropped)\n  It was discovered, and the job's relabelling dropped it.\n" in out, out
+    assert "no such target" not in out
+    assert "dropped" not in run("get", "why", "--job=load", server)[1]
+    assert run("get", "why", "--job=load", "--hash=12", server)[1] == "Discovery knows no such target.\n"
+    assert run("get", "why", "--hash=12", server)[1] == "Discovery knows no such target.\n"
+
+
 def test_estimates_are_marked(world):
     """A target that was never measured counts by estimate: its shard's load is marked, its own size not shown."""
     _, addresses = world.exporter("--series=100")

@@ -470,10 +470,11 @@ if plane.is_inside():
             for kind, name in (("Probe", "poor"), ("Probe", "ways"), ("ScrapeConfig", "tls")):
                 cluster.delete(path_of(kind) + "/" + name)
 
-    def test_the_component_joins_the_manifests(tmp_path):
+    @pytest.mark.parametrize("overlay", ["demo", "ha", "thanos", "appliance"])
+    def test_the_component_joins_the_manifests(tmp_path, overlay):
         deploy = os.path.relpath(os.path.join(os.path.abspath(plane.SOURCE), "deploy"), os.path.realpath(tmp_path))
         write(tmp_path / "kustomization.yaml", json.dumps({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-                                                           "resources": [f"{deploy}/overlays/demo"], "components": [f"{deploy}/components/operator"]}))
+                                                           "resources": [f"{deploy}/overlays/{overlay}"], "components": [f"{deploy}/components/operator"]}))
         done = subprocess.run(["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("--operator.resources=servicemonitors,podmonitors,probes,scrapeconfigs") == 1

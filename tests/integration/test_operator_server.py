@@ -19,6 +19,7 @@ class Server:
     def __init__(self):
         server = self
         self.objects, self.secrets, self.events, self.paths = {}, {}, [], []
+        self.credentials = set()  # those that requests carried
         self.version = 1
         self.is_missing = self.secrets_fail = False
         self.changed = threading.Condition()
@@ -58,6 +59,7 @@ class Server:
         parts = urllib.parse.urlsplit(h.path)
         query = dict(urllib.parse.parse_qsl(parts.query))
         self.paths.append(parts.path)
+        self.credentials.add(h.headers.get("Authorization"))
         try:
             if parts.path == PATH:
                 self.get_objects(h, query)
@@ -202,3 +204,11 @@ def test_a_name_reaches_no_other_path(server, start):
     wait_for("the rest", 60, lambda: {"good", "sly-5"} == set(jobs(kvass)))  # an empty name is none
     wait_for("the refusals", 60, lambda: objects(kvass, "refused") == 5)
     assert not [p for p in server.paths if "secret" in p]
+
+
+def test_a_token_goes_over_tls_only(server, start):
+    """The kubeconfig has one, and this server has no TLS."""
+    server.put("a", target("a"))
+    kvass = start()
+    wait_for("the job", 60, lambda: jobs(kvass) == ["a"])
+    assert server.credentials == {None}

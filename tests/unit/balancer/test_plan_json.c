@@ -85,6 +85,9 @@ static void test_refusals(void **unused)
         {"{\"version\":1,\"targets\":[{\"job\":\"a\",\"hash\":\"1\",\"replicas\":\"all\"}]}",
          "replicas: want a whole number up to 100"},
         {"{\"version\":1,\"version\":1}", "duplicate"},
+        {"{\"version\":1,\"targets\":[{\"job\":\"a\",\"hash\":\"7\"},{\"job\":\"b\",\"hash\":\"7\"},"
+         "{\"job\":\"a\",\"hash\":\"8\"},{\"job\":\"a\",\"hash\":\"07\"}]}",
+         "targets[3]: job 'a' with hash 7 occurs twice"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct arena *arena = arena_new();

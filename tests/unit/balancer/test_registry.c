@@ -48,6 +48,38 @@ static void record(struct registry *r, const struct target *t, uint64_t series, 
     assert_non_null(registry_record(r, &rec));
 }
 
+static void tell(struct registry_entry *e, int64_t last_scrape_ms, uint64_t series, int64_t now_ms)
+{
+    const struct target_status st = {
+        .health = TARGET_HEALTH_UP, .last_scrape_ms = last_scrape_ms, .series = series, .scraped = series};
+    registry_status(e, &st, now_ms);
+}
+
+static void a_clock_that_is_ahead_silences_nobody(void **state)
+{
+    struct registry r;
+    (void)state;
+    registry_init(&r);
+    struct target *t = make_target("a", "h1:1", "x");
+    struct registry_entry *e = registry_restore(&r, t);
+    tell(e, 1000, 10, 1500);
+    tell(e, 900, 99, 1500); /* older news */
+    assert_int_equal(e->series, 10);
+    tell(e, INT64_C(253402300799000), 1 << 30, 2000);
+    assert_int_equal(e->series, 1 << 30);
+    assert_int_equal(e->last_scrape_ms, 2000);
+    tell(e, 1900, 99, 2100);
+    assert_int_equal(e->series, 1 << 30);
+    tell(e, 2050, 11, 2100);
+    assert_int_equal(e->series, 11);
+    e->last_scrape_ms = INT64_C(253402300799000); /* from a state file, or of a clock that was set back */
+    tell(e, 3000, 12, 3100);
+    assert_int_equal(e->series, 12);
+    assert_int_equal(e->last_scrape_ms, 3000);
+    target_unref(t);
+    registry_done(&r);
+}
+
 static void vanished_targets_stay_until_the_plan_forgets_them(void **state)
 {
     struct registry r;
@@ -277,6 +309,7 @@ int main(void)
         cmocka_unit_test(parts_live_and_go_with_their_whole),
         cmocka_unit_test(a_label_edit_keeps_the_number_of_parts),
         cmocka_unit_test(a_part_in_the_place_of_a_discovered_target_gives_way),
+        cmocka_unit_test(a_clock_that_is_ahead_silences_nobody),
         cmocka_unit_test(vanished_targets_stay_until_the_plan_forgets_them),
         cmocka_unit_test(keep_dropped_targets_bounds_what_is_kept_not_what_is_counted),
         cmocka_unit_test(a_label_edit_inherits_the_size),

@@ -232,6 +232,11 @@ static void test_switches(void **state)
            "spec.endpoints[0].tlsConfig.caFile: a file of the machine; they are switched off by operator.files");
     refuse("ScrapeConfig", "{\"fileSDConfigs\":[{\"files\":[\"/a.json\"]}]}", ERR_INVALID,
            "spec.fileSDConfigs[0].files: a file of the machine; they are switched off by operator.files");
+    /* mechanisms whose keys are not listed, in either spelling, at any depth */
+    refuse("ScrapeConfig", "{\"nomadSDConfigs\":[{\"server\":\"s\",\"bearer_token_file\":\"/token\"}]}", ERR_INVALID,
+           "spec.nomadSDConfigs[0].bearer_token_file: a file of the machine; they are switched off by operator.files");
+    refuse("ScrapeConfig", "{\"ec2SDConfigs\":[{\"tls_config\":{\"caFile\":\"/ca\"}}]}", ERR_INVALID,
+           "spec.ec2SDConfigs[0].tls_config.caFile: a file of the machine; they are switched off by operator.files");
     conf.no_files = false;
     conf.read = NULL;
     refuse(

@@ -396,6 +396,33 @@ static void test_without_the_right_to_scale_the_set_is_patched(void **state)
     answer(403, ERR_UNAUTHORIZED, 0);
     assert_string_equal(w.event, "ScaleFailed");
     assert_false(is_calling());
+    scale_to(2); /* the next round begins with the subresource again: the right may have come */
+    assert_string_equal(last_call()->subresource, "scale");
+    answer(403, ERR_UNAUTHORIZED, 0);
+    answer(200, 0, 101);
+    assert_string_equal(w.event, "ScaledUp");
+}
+
+static void test_a_failure_that_repeats_is_one_event(void **state)
+{
+    (void)state;
+    see_set(1, 100);
+    see_pods(1);
+    for (int i = 0; i < 3; i++) {
+        scale_to(2);
+        answer(422, ERR_INVALID, 0);
+        assert_int_equal(w.events, 1);
+    }
+    scale_to(3); /* another one */
+    answer(422, ERR_INVALID, 0);
+    assert_int_equal(w.events, 2);
+    scale_to(3);
+    answer(200, 0, 101);
+    assert_int_equal(w.events, 3);
+    see_set(1, 102);
+    scale_to(3); /* again, after a success */
+    answer(422, ERR_INVALID, 0);
+    assert_int_equal(w.events, 4);
 }
 
 static void test_claims_go_with_their_pods(void **state)
@@ -591,6 +618,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_scale_says_what_it_saw, setup, teardown),
         cmocka_unit_test_setup_teardown(test_without_the_right_to_scale_the_set_is_patched, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_failure_that_repeats_is_one_event, setup, teardown),
         cmocka_unit_test_setup_teardown(test_claims_go_with_their_pods, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_refused_listing_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ordinals_removed_during_a_listing_are_not_forgotten, setup, teardown),

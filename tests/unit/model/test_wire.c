@@ -272,9 +272,9 @@ static void test_status(void **state)
                                .last_scrape_ms = 1641092645123,
                                .last_duration_us = 1500000,
                                .series = 10,
-                               .scraped = BIG,
+                               .scraped = 11,
                                .whole_series = 20,
-                               .whole_scraped = BIG,
+                               .whole_scraped = 22,
                                .scrapes = 9,
                                .good_scrapes = 4};
     struct target_status got;
@@ -291,9 +291,9 @@ static void test_status(void **state)
     assert_int_equal(got.last_scrape_ms, in.last_scrape_ms);
     assert_int_equal(got.last_duration_us, in.last_duration_us);
     assert_int_equal(got.series, 10);
-    assert_true(got.scraped == BIG);
+    assert_int_equal(got.scraped, 11);
     assert_int_equal(got.whole_series, 20);
-    assert_true(got.whole_scraped == BIG);
+    assert_int_equal(got.whole_scraped, 22);
     assert_int_equal(got.scrapes, 9);
     assert_int_equal(got.good_scrapes, 4);
     assert_int_equal(got.history_len, 1);
@@ -314,6 +314,12 @@ static void test_status_of_go(void **state)
     assert_int_equal(got.last_duration_us, 250000);
     assert_int_equal(got.good_scrapes, 5);
     assert_int_equal(assignment, ASSIGNMENT_IN_TRANSFER);
+    json_decref(root);
+    struct target_status lie;
+    root = parse("{\"health\":\"up\",\"series\":18446744073709551615,\"totalSeries\":9223372036854775808}");
+    assert_int_equal(wire_read_status(root, &assignment, &lie, NULL), 0);
+    assert_int_equal(lie.series, UINT64_C(1000000000000)); /* what sums of can still be taken */
+    assert_int_equal(lie.scraped, UINT64_C(1000000000000));
     json_decref(root);
     const char *bad[] = {"{\"health\":\"ill\"}", "{\"lastScrapeDuration\":-1}", "{\"series\":-1}", "{\"lastError\":1}",
                          "[]"};

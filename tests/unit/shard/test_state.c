@@ -57,6 +57,7 @@ static struct state *make_state(void)
     s->wanted_groups = 7;
     s->stop_reason = mem_strdup("maintenance \"tonight\"");
     snprintf(s->prometheus_version, sizeof(s->prometheus_version), "2.53.3+ds1");
+    s->native_histograms = true;
     s->config_generation = UINT64_MAX - 7;
     s->config_len = ((size_t)512 << 10) * 2 + 3; /* three pieces, cut in the middle of two-byte characters */
     s->config_text = mem_calloc(1, s->config_len + 1);
@@ -110,6 +111,7 @@ static void assert_same(const struct state *a, const struct state *b)
     assert_true(a->generation == b->generation && a->epoch == b->epoch && a->saved_ms == b->saved_ms);
     assert_int_equal(a->wanted_groups, b->wanted_groups);
     assert_string_equal(a->prometheus_version, b->prometheus_version);
+    assert_int_equal(a->native_histograms, b->native_histograms);
     assert_string_equal(a->stop_reason != NULL ? a->stop_reason : "", b->stop_reason != NULL ? b->stop_reason : "");
     assert_true(a->config_generation == b->config_generation && a->config_len == b->config_len);
     assert_true((a->config_text == NULL) == (b->config_text == NULL));

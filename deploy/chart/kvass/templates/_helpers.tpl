@@ -1,5 +1,6 @@
+{{- /* At most 46 characters: a StatefulSet's name may have 52, as its revision, eleven longer, is a label (63). */ -}}
 {{- define "kvass.fullname" -}}
-{{- if contains "kvass" .Release.Name -}}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{- else -}}{{ printf "%s-kvass" .Release.Name | trunc 50 | trimSuffix "-" }}{{- end -}}
+{{- if contains "kvass" .Release.Name -}}{{ .Release.Name | trunc 46 | trimSuffix "-" }}{{- else -}}{{ printf "%s-kvass" .Release.Name | trunc 46 | trimSuffix "-" }}{{- end -}}
 {{- end -}}
 
 {{- define "kvass.labels" -}}
@@ -11,13 +12,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "kvass.coordinatorLabels" -}}
 app.kubernetes.io/name: kvass
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: coordinator
 {{- end -}}
 
 {{- define "kvass.shardLabels" -}}
 app.kubernetes.io/name: prometheus
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: shard
 {{- end -}}
 
