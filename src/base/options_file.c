@@ -3,6 +3,7 @@
  * applied here: the caller knows the role and the order. Deep nesting, aliases and a second document are refused, not
  * ignored. */
 #include "base/files.h"
+#include "base/nearest.h"
 #include "base/options_table.h"
 
 #include <stdlib.h>
@@ -158,6 +159,19 @@ static int read_setting(struct walker *w, struct option_setting s)
     return rc;
 }
 
+/* At top level `role` and the sections are names, too. */
+static const char *nearest_key(const char *key, unsigned section)
+{
+    static const char *const WORDS[] = {"role", "appliance", "coordinator", "sidecar"};
+    const char *near = option_nearest(view_of(key), section);
+    struct nearest n;
+    nearest_begin(&n, view_of(key));
+    for (size_t i = 0; section == 0 && near == NULL && i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
+        nearest_consider(&n, WORDS[i]);
+    }
+    return near != NULL ? near : n.best;
+}
+
 /* Whoever writes `shard:` with keys below it means options whose names begin so. */
 static const char *option_below(const char *key)
 {
@@ -177,7 +191,7 @@ static int check_key(struct walker *w, const char *key, unsigned section, struct
     unsigned roles = 0;
     enum option_id id = option_find(view_of(key), &roles);
     if (id == OPTION_COUNT) {
-        const char *near = option_nearest(view_of(key), section), *below = near == NULL ? option_below(key) : NULL;
+        const char *near = nearest_key(key, section), *below = near == NULL ? option_below(key) : NULL;
         if (below != NULL) {
             return fail_at(w, ERR_INVALID, mark, "unknown key '%s'; an option is one dotted name, such as '%s'", key,
                            below);

@@ -24,15 +24,19 @@ static int usage(FILE *to, int status)
     return status;
 }
 
-/* Takes `--role=NAME` out of the arguments. False: not a role. */
+/* Takes `--role=NAME` and `--role NAME` out of the arguments. False: not a role. */
 static bool take_role(int *argc, char **argv, enum role *ret_role)
 {
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
-        if (strncmp(argv[i], "--role=", 7) != 0) {
+        const char *name = strncmp(argv[i], "--role=", 7) == 0 ? argv[i] + 7 : NULL;
+        if (name == NULL && strcmp(argv[i], "--role") == 0) {
+            name = i + 1 < *argc ? argv[++i] : "";
+        }
+        if (name == NULL) {
             argv[kept++] = argv[i];
-        } else if (!role_parse(view_of(argv[i] + 7), ret_role)) {
-            fprintf(stderr, "kvass: '%s' is none of appliance, coordinator, sidecar\n", argv[i] + 7);
+        } else if (!role_parse(view_of(name), ret_role)) {
+            fprintf(stderr, "kvass: '%s' is none of appliance, coordinator, sidecar\n", name);
             return false;
         }
     }

@@ -19,6 +19,12 @@
 static void print_help(enum role role)
 {
     struct bytes text;
+    if (role == ROLE_FROM_FILE) {
+        puts("usage: kvass run [--option=value ...]\n\n"
+             "Runs the role that /etc/kvass/kvass.yaml (or --kvass.config=FILE) names, with the options\n"
+             "that 'kvass appliance --help', 'kvass coordinator --help' or 'kvass sidecar --help' lists.");
+        return;
+    }
     bytes_init(&text, (size_t)1 << 20);
     options_describe(role, &text);
     fputs(bytes_view(&text).base, stdout);
@@ -68,7 +74,7 @@ int cmd_role(int argc, char **argv)
     }
     int rc = options_load(role, argc, argv, &o, &err);
     if (rc == OPTIONS_HELP) {
-        print_help(role == ROLE_FROM_FILE ? ROLE_APPLIANCE : role);
+        print_help(role);
         return 0;
     }
     if (rc != 0) {

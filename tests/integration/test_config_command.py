@@ -35,10 +35,15 @@ def test_check_says_why(tmp_path):
     status, out, err = kvass_config("check", "--role=coordinator", f"--kvass.config={conf}")
     assert (status, out) == (1, "")
     assert err == f"kvass: {conf}:1:1: unknown key 'move.budgett'; did you mean 'move.budget'?\n"
+    for wrong, right in (("apliance: {}", "appliance"), ("rolle: sidecar", "role")):
+        conf.write_text(wrong + "\n", encoding="utf-8")
+        assert kvass_config("check", f"--kvass.config={conf}")[2].endswith(f"; did you mean '{right}'?\n"), wrong
     conf.write_text("shard: {max-series: 7}\n", encoding="utf-8")
     err = kvass_config("check", "--role=appliance", f"--kvass.config={conf}")[2]
     assert re.search(r":1:1: unknown key 'shard'; an option is one dotted name, such as 'shard\.[a-z-]+'$", err.strip()), err
-    assert kvass_config("check", "--role=boss")[0] == 2
+    assert kvass_config("check", "--role=boss")[0] == kvass_config("check", "--role")[0] == 2
+    both = [kvass_config("show", *role, "--kvass.config=/dev/null") for role in (["--role=sidecar"], ["--role", "sidecar"])]
+    assert both[0] == both[1] and both[0][0] == 0 and "prometheus.env.yaml" in both[0][1], both
     assert kvass_config("chek")[0] == 2
     assert kvass_config("--help")[0] == 0
 

@@ -173,7 +173,7 @@ def test_exit_statuses():
     for command in (["get"], ["count"], ["render"], ["plan"], ["simulate"], ["check"], ["check", "config"], ["check", "service-discovery"],
                     ["config"], ["appliance"], ["coordinator"], ["sidecar"], ["run"]):
         status, out, err = run(*command, "--help")
-        assert (status, err) == (0, "") and out.startswith("usage: kvass "), command
+        assert (status, err) == (0, "") and out.startswith(f"usage: kvass {command[0]} "), command
 
 
 def test_precedence(tmp_path):
