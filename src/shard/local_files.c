@@ -224,6 +224,28 @@ static bool file_holds(const char *path, struct view content)
     return same;
 }
 
+/* Prometheus takes an inotify instance for each job that has a list in a file, and does not discover the job at all
+ * when there is none left (2.42 to 3.5); the kernel counts them by user. */
+static void check_watches(const struct local_shard *s, const struct render_options *opts)
+{
+    struct bytes text;
+    size_t servers = s->env.config_path == NULL ? s->base.group + 1 : 1; /* of this user, here: those we start */
+    if (opts->form != TARGET_FORM_FILE) {
+        return;
+    }
+    bytes_init(&text, 64);
+    if (files_read("/proc/sys/fs/inotify/max_user_instances", &text, NULL) == 0) {
+        long long limit = strtoll(bytes_view(&text).base, NULL, 10);
+        size_t needed = servers * s->jobs.len;
+        if (limit > 0 && needed > (size_t)limit) {
+            log_warn(&s->log, "too few inotify instances", "needed", log_num((int64_t)needed), "limit", log_num(limit),
+                     "err", "Prometheus will not discover all jobs", "remedy",
+                     "sysctl fs.inotify.max_user_instances=1024, or inject.targets=static");
+        }
+    }
+    bytes_done(&text);
+}
+
 static int write_config(struct local_shard *s, const struct render_options *opts, struct errctx *err)
 {
     struct bytes text;
@@ -234,6 +256,7 @@ static int write_config(struct local_shard *s, const struct render_options *opts
         rc = rc == 0 ? files_write_atomic(s->config_path, bytes_view(&text), FILE_MODE, s->env.gid, err) : rc;
         metric_add(METRIC_SHARD_FILE_WRITES, 1, rc == 0 ? "success" : "failure");
         if (rc == 0) {
+            check_watches(s, opts);
             s->written_seq++;
             local_calls_want_reload(s);
         }

@@ -29,7 +29,7 @@ def test_spreads_counts_and_scales_down(world):
     wait_for("two shards with two targets each", 90,
              lambda: sorted(s["targets"] for s in kvass.shards()) == [2, 2] and all_up(kvass, 4))
     for name, key in (("scrape_samples_scraped", "totalSeries"), ("scrape_samples_post_metric_relabeling", "series")):
-        wait_for(name, 30, lambda: prometheus_value(kvass, f"sum({name})") == 4 * SERIES)
+        wait_for(name, 90, lambda: prometheus_value(kvass, f"sum({name})") == 4 * SERIES)
         assert sum(t[key] for t in kvass.targets()) == 4 * SERIES
     ledger = kvass.get("/api/v1/ledger")
     assert ledger["assigned"] == ledger["discovered"] == 4

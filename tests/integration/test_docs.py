@@ -62,6 +62,7 @@ ELSEWHERE = {
     "kvass appliance --shard.type=k8s": ("deploy/overlays/appliance", "shard.type=k8s"),
     "kvass appliance --shard.server=agent": ("tests/integration/test_agents.py", "shard.server"), "kvass sidecar --shard.server=": ("tests/integration/test_agents.py", "shard.server"),
     "kvass coordinator --split.max-parts=": ("tests/integration/test_giants.py", "split.max-parts"), "kvass count --parts=": ("tests/integration/test_count_command.py", "--parts"),
+    "kvass simulate --sample=30m bench/scale.scn": ("scripts/long", "simulate --sample=30m bench/scale.scn"),
     "kvass plan --normalise": ("tests/integration/test_manuals.py", "plan"),
     "kvass check config /etc/prometheus/prometheus.yml": ("docs/getting-started.md", "$ kvass check config /etc/prometheus/prometheus.yml"),
 }

@@ -2,6 +2,7 @@
 each in any order, fencing, the old store."""
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -76,6 +77,23 @@ def test_the_static_form_reloads(world):
         text = f.read()
     assert "static_configs" in text and "file_sd_configs" not in text
     assert os.stat(pair.output).st_mode & 0o777 == 0o640
+
+
+def test_more_jobs_than_prometheus_can_watch_are_told(world):
+    """It discovers none of the jobs for which the kernel gives it no inotify instance (2.42 to 3.5)."""
+    with open("/proc/sys/fs/inotify/max_user_instances", encoding="ascii") as f:
+        limit = int(f.read())
+    jobs = "".join(f"- job_name: j{i}\n" for i in range(limit + 1))
+    for form in ("file", "static"):  # which needs none, so that nothing is added to the log
+        pair = Beside(world, ["--config.file=", f"--inject.targets={form}", "--prometheus.url=http://127.0.0.1:1"]).start_kvass()
+        assert pair.push_config("scrape_configs:\n" + jobs)[0] == 200
+        assert pair.push_targets({"j0": [target("127.0.0.1:1", 1)]}, generation=1)[0] == 200
+        wait_for("the file", 30, lambda: os.path.exists(pair.output))
+        lines = [x for x in pair.kvass.output().splitlines() if 'op="too few inotify instances"' in x]
+        assert len(lines) == 1 and f"limit={limit}" in lines[0] and "level=warn" in lines[0], lines
+        pair.stop()
+        for folder in (pair.store, os.path.dirname(pair.output)):
+            shutil.rmtree(folder)
 
 
 def test_the_jobs_settings_are_the_proxys_alone(world):
