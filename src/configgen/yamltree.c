@@ -46,8 +46,7 @@ static bool pair_equal(const void *entry, const void *key)
 
 static int fail_at(struct parse *p, int code, const yaml_mark_t *mark, const char *what)
 {
-    return errctx_set(p->err, code, "%s:%zu:%zu: %s", p->file, mark->line + 1, mark->column + 1,
-                      what);
+    return errctx_set(p->err, code, "%s:%zu:%zu: %s", p->file, mark->line + 1, mark->column + 1, what);
 }
 
 static int fail_node(struct parse *p, const struct yaml_node *n, const char *what)
@@ -55,17 +54,16 @@ static int fail_node(struct parse *p, const struct yaml_node *n, const char *wha
     return errctx_set(p->err, ERR_PARSE, "%s:%d:%d: %s", p->file, n->line, n->column, what);
 }
 
-/* libyaml's own complaint, with the place it speaks of. */
+/* libyaml's own complaint, with the place it speaks of: the cause often stands before it. */
 static int fail_yaml(struct parse *p)
 {
     const yaml_parser_t *y = &p->yaml;
     yaml_mark_t mark = y->error == YAML_READER_ERROR ? y->mark : y->problem_mark;
     const char *problem = y->problem != NULL ? y->problem : "not readable as YAML";
-    if (y->context != NULL) {
-        return errctx_set(p->err, ERR_PARSE, "%s:%zu:%zu: %s %s", p->file, mark.line + 1,
-                          mark.column + 1, problem, y->context);
-    }
-    return fail_at(p, ERR_PARSE, &mark, problem);
+    const char *context = y->context != NULL ? y->context : "";
+    return errctx_set(p->err, ERR_PARSE,
+                      "%s:%zu:%zu: %s%s%s; check quotes, brackets and indentation there and before it", p->file,
+                      mark.line + 1, mark.column + 1, problem, context[0] != '\0' ? " " : "", context);
 }
 
 static int next_event(struct parse *p, yaml_event_t *event)
@@ -73,8 +71,8 @@ static int next_event(struct parse *p, yaml_event_t *event)
     return yaml_parser_parse(&p->yaml, event) ? 0 : fail_yaml(p);
 }
 
-static struct yaml_node *node_new(struct parse *p, enum yaml_kind kind, const yaml_event_t *e,
-                                  int style, const yaml_char_t *tag)
+static struct yaml_node *node_new(struct parse *p, enum yaml_kind kind, const yaml_event_t *e, int style,
+                                  const yaml_char_t *tag)
 {
     struct yaml_node *n = arena_alloc(p->arena, sizeof(*n));
     n->kind = kind;
@@ -93,8 +91,7 @@ static bool is_merge(const struct yaml_node *key)
 
 /* --- merges */
 
-static struct yaml_node *mapping_with_room(struct arena *arena, const struct yaml_node *like,
-                                           size_t cap)
+static struct yaml_node *mapping_with_room(struct arena *arena, const struct yaml_node *like, size_t cap)
 {
     struct yaml_node *n = arena_dup(arena, like, sizeof(*like));
     n->pairs = arena_alloc(arena, (cap != 0 ? cap : 1) * sizeof(*n->pairs));
@@ -120,8 +117,7 @@ static struct yaml_node *combine(struct arena *arena, struct yaml_node *old, str
     return n;
 }
 
-static void merge_pair(struct arena *arena, struct yaml_node *into, struct hashmap *index,
-                       const struct yaml_pair *pair)
+static void merge_pair(struct arena *arena, struct yaml_node *into, struct hashmap *index, const struct yaml_pair *pair)
 {
     uint64_t hash = hash_view(pair->key->value);
     struct yaml_pair *have = hashmap_get(index, hash, &pair->key->value);
@@ -164,9 +160,8 @@ static int expand_merges(struct parse *p, struct yaml_node *n)
         if (is_merge(n->pairs[i].key)) {
             ssize_t count = merge_count(n->pairs[i].value);
             if (count < 0) {
-                return fail_node(
-                    p, n->pairs[i].key,
-                    "a merge `<<` of something else; expected a mapping or a list of mappings");
+                return fail_node(p, n->pairs[i].key,
+                                 "a merge `<<` of something else; expected a mapping or a list of mappings");
             }
             room += (size_t)count;
             any = true;
@@ -209,8 +204,7 @@ static int refuse_repeated_keys(struct parse *p, const struct yaml_node *n)
             continue;
         }
         if (hashmap_get(&index, hash, &key->value) != NULL) {
-            rc = errctx_set(p->err, ERR_PARSE,
-                            "%s:%d:%d: field %.*s already set; expected each key once", p->file,
+            rc = errctx_set(p->err, ERR_PARSE, "%s:%d:%d: field %.*s already set; expected each key once", p->file,
                             key->line, key->column, VIEW_FMT(key->value));
         } else {
             hashmap_add(&index, hash, &n->pairs[i]);
@@ -220,12 +214,10 @@ static int refuse_repeated_keys(struct parse *p, const struct yaml_node *n)
     return rc;
 }
 
-static int parse_node(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret,
-                      int *ret_height);
+static int parse_node(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret, int *ret_height);
 
 /* Reads the next node of a collection; *ret is NULL at its end. */
-static int parse_child(struct parse *p, yaml_event_type_t end, int depth, struct yaml_node **ret,
-                       int *height)
+static int parse_child(struct parse *p, yaml_event_type_t end, int depth, struct yaml_node **ret, int *height)
 {
     yaml_event_t e;
     int child_height = 0;
@@ -253,8 +245,7 @@ static int parse_sequence(struct parse *p, struct yaml_node *n, int depth, int *
     }
 }
 
-static void push_pair(struct arena *arena, struct yaml_node *n, struct yaml_node *key,
-                      struct yaml_node *value)
+static void push_pair(struct arena *arena, struct yaml_node *n, struct yaml_node *key, struct yaml_node *value)
 {
     if (n->count == n->cap) {
         n->cap = n->cap != 0 ? n->cap * 2 : 8;
@@ -293,27 +284,23 @@ static int parse_mapping(struct parse *p, struct yaml_node *n, int depth, int *h
 static int count_nodes(struct parse *p, const yaml_event_t *e, size_t count)
 {
     if (count > YAML_NODES_MAX - p->nodes) {
-        return fail_at(p, ERR_LIMIT, &e->start_mark,
-                       "more than 2000000 nodes with aliases expanded; expected fewer");
+        return fail_at(p, ERR_LIMIT, &e->start_mark, "more than 2000000 nodes with aliases expanded; expected fewer");
     }
     p->nodes += count;
     return 0;
 }
 
-static int parse_alias(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret,
-                       int *ret_height)
+static int parse_alias(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret, int *ret_height)
 {
     const char *name = (const char *)e->data.alias.anchor;
     const struct anchor *a = hashmap_get(&p->anchors, hash_view(view_of(name)), name);
     if (a == NULL || a->node == NULL) {
-        return errctx_set(p->err, ERR_PARSE, "%s:%zu:%zu: alias *%s %s", p->file,
-                          e->start_mark.line + 1, e->start_mark.column + 1, name,
-                          a == NULL ? "names no anchor; expected one defined above"
-                                    : "lies inside its own anchor");
+        return errctx_set(p->err, ERR_PARSE, "%s:%zu:%zu: alias *%s %s", p->file, e->start_mark.line + 1,
+                          e->start_mark.column + 1, name,
+                          a == NULL ? "names no anchor; expected one defined above" : "lies inside its own anchor");
     }
     if (depth + a->height > YAML_DEPTH_MAX) {
-        return fail_at(p, ERR_LIMIT, &e->start_mark,
-                       "nested deeper than 100 levels; expected fewer");
+        return fail_at(p, ERR_LIMIT, &e->start_mark, "nested deeper than 100 levels; expected fewer");
     }
     *ret = a->node;
     *ret_height = a->height;
@@ -341,8 +328,7 @@ static struct yaml_node *scalar_new(struct parse *p, const yaml_event_t *e)
     return n;
 }
 
-static int parse_node(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret,
-                      int *ret_height)
+static int parse_node(struct parse *p, const yaml_event_t *e, int depth, struct yaml_node **ret, int *ret_height)
 {
     size_t first = p->nodes;
     int height = 0, rc;
@@ -352,8 +338,7 @@ static int parse_node(struct parse *p, const yaml_event_t *e, int depth, struct 
         return parse_alias(p, e, depth, ret, ret_height);
     }
     if (depth > YAML_DEPTH_MAX) {
-        return fail_at(p, ERR_LIMIT, &e->start_mark,
-                       "nested deeper than 100 levels; expected fewer");
+        return fail_at(p, ERR_LIMIT, &e->start_mark, "nested deeper than 100 levels; expected fewer");
     }
     if ((rc = count_nodes(p, e, 1)) != 0) {
         return rc;
@@ -412,21 +397,19 @@ static int parse_document(struct parse *p, struct yaml_node **ret)
     return rc;
 }
 
-int yaml_parse(struct arena *arena, const char *file, struct view text, struct yaml_node **ret,
-               struct errctx *err)
+int yaml_parse(struct arena *arena, const char *file, struct view text, struct yaml_node **ret, struct errctx *err)
 {
     struct parse p = {.arena = arena, .file = file, .err = err};
     struct errctx own = ERRCTX_INIT;
     if (text.len > YAML_INPUT_MAX_BYTES) {
-        return errctx_set(err, ERR_LIMIT, "%s: %zu bytes of YAML; expected at most %zu", file,
-                          text.len, YAML_INPUT_MAX_BYTES);
+        return errctx_set(err, ERR_LIMIT, "%s: %zu bytes of YAML; expected at most %zu", file, text.len,
+                          YAML_INPUT_MAX_BYTES);
     }
     if (err == NULL) {
         p.err = &own;
     }
     invariant(yaml_parser_initialize(&p.yaml));
-    yaml_parser_set_input_string(
-        &p.yaml, (const unsigned char *)(text.base != NULL ? text.base : ""), text.len);
+    yaml_parser_set_input_string(&p.yaml, (const unsigned char *)(text.base != NULL ? text.base : ""), text.len);
     hashmap_init(&p.anchors, anchor_equal);
     int rc = parse_document(&p, ret);
     hashmap_done(&p.anchors);

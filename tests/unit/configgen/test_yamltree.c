@@ -163,9 +163,9 @@ static void refused(void **state)
     check_refused(f, "? [a]\n: b\n", ERR_PARSE,
                   "t.yml:1:3: a key that is a list or a mapping; expected a scalar");
     check_refused(f, "a: [1, 2\nb: 3\n", ERR_PARSE,
-                  "t.yml:2:2: did not find expected ',' or ']' while parsing a flow sequence");
+                  "t.yml:2:2: did not find expected ',' or ']' while parsing a flow sequence; check quotes, brackets and indentation there and before it");
     check_refused(f, "a: \"x\n", ERR_PARSE,
-                  "t.yml:2:1: found unexpected end of stream while scanning a quoted scalar");
+                  "t.yml:2:1: found unexpected end of stream while scanning a quoted scalar; check quotes, brackets and indentation there and before it");
     assert_int_equal(
         yaml_parse(f->arena, "t.yml", VIEW("a: \xff\n"), &(struct yaml_node *){NULL}, NULL),
         ERR_PARSE);
